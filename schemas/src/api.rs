@@ -1,0 +1,281 @@
+//! Documents of the HTTP API, shared by the server and the operator's commands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    asset::AssetState,
+    failure::Failure,
+    field_error::FieldError,
+    finding::{Finding, ReportState},
+    ids::{AssetId, JobId, NodeId, Tenant},
+    job::{JobKind, JobState},
+    ladder::{AudioCodec, VideoCodec},
+    lane::Priority,
+    object::Generation,
+    rate::Ratio,
+};
+
+/// An error (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// Stable kind: `urn:framemill:problem:<kind>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What happened here, and the mend.
+    pub detail: String,
+    /// Every fault of a document that was sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Page<T> {
+    /// Its items.
+    pub items: Vec<T>,
+    /// Where the next page starts; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An asset as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AssetView {
+    /// Its id.
+    pub id: AssetId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Where it comes from, without secrets.
+    pub source: String,
+    /// Name of its ladder.
+    pub ladder: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Where it is in its life.
+    pub state: AssetState,
+    /// Its generation.
+    pub generation: Generation,
+    /// Unix milliseconds.
+    pub submitted_ms: i64,
+    /// Unix milliseconds; absent while it is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<i64>,
+    /// Unix milliseconds at which the last segment was committed; absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_segment_ms: Option<i64>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// What its source is; absent before the probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputView>,
+    /// Picture renditions; empty before the plan.
+    pub renditions: Vec<RenditionView>,
+    /// Sound renditions.
+    pub audio: Vec<AudioView>,
+    /// Rungs above the source, and tracks that were left out, with the reason.
+    pub dropped: Vec<Dropped>,
+    /// Its stages in order.
+    pub stages: Vec<StageView>,
+    /// How many jobs.
+    pub jobs: JobCounts,
+    /// Verdict; absent before the validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationView>,
+    /// Key of the HLS entry playlist in the store; absent before publishing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hls: Option<String>,
+    /// Key of the DASH entry manifest in the store; absent before publishing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dash: Option<String>,
+}
+
+/// A source as the probe saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InputView {
+    /// Container format.
+    pub format: String,
+    /// Picture codec.
+    pub codec: String,
+    /// Width as shown.
+    pub width: u32,
+    /// Height as shown.
+    pub height: u32,
+    /// Frames per second of the grid.
+    pub rate: Ratio,
+    /// Frames of the grid.
+    pub frames: u64,
+    /// Length of the grid.
+    pub duration_ms: u64,
+}
+
+/// A picture rendition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RenditionView {
+    /// Its name.
+    pub name: String,
+    /// Codec.
+    pub codec: VideoCodec,
+    /// Width.
+    pub width: u32,
+    /// Height.
+    pub height: u32,
+    /// Segments stored.
+    pub segments: u64,
+    /// Bytes stored.
+    pub bytes: u64,
+}
+
+/// A sound rendition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AudioView {
+    /// Its name.
+    pub name: String,
+    /// Codec.
+    pub codec: AudioCodec,
+    /// Channels.
+    pub channels: u8,
+    /// Language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Segments stored.
+    pub segments: u64,
+    /// Bytes stored.
+    pub bytes: u64,
+}
+
+/// A rung or a track that is not published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Dropped {
+    /// The rung or track.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// One stage of an asset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StageView {
+    /// The stage.
+    pub kind: JobKind,
+    /// Jobs in it; more may follow while earlier stages run.
+    pub total: u32,
+    /// Jobs at their end.
+    pub done: u32,
+    /// Jobs being run.
+    pub running: u32,
+}
+
+/// How many jobs an asset has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JobCounts {
+    /// In all.
+    pub total: u32,
+    /// With more than one attempt.
+    pub retried: u32,
+    /// Failed or dead.
+    pub failed: u32,
+}
+
+/// What validation says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ValidationView {
+    /// The verdict.
+    pub state: ReportState,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// A job as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct JobView {
+    /// Its id.
+    pub id: JobId,
+    /// Its asset.
+    pub asset_id: AssetId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// What it does.
+    pub kind: JobKind,
+    /// What it is within its asset.
+    pub unit: String,
+    /// Lane it waits in.
+    pub lane: String,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Claims so far.
+    pub attempt: u32,
+    /// Node that runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// What went wrong.
+    pub failures: Vec<Failure>,
+    /// Unix milliseconds.
+    pub ready_ms: i64,
+    /// Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_ms: Option<i64>,
+    /// Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<i64>,
+}
+
+/// What a key may do. Each may do what the one before may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessRole {
+    /// Look.
+    Viewer,
+    /// Submit, cancel, retry, remove.
+    Operator,
+    /// Keys.
+    Admin,
+}
+
+/// Body of `POST /v1/keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    /// Tenant the key is bound to.
+    pub tenant: Tenant,
+    /// What it may do.
+    pub role: AccessRole,
+    /// What people call it.
+    #[serde(default)]
+    pub label: String,
+}
+
+/// A key as it is listed: never the key itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeyView {
+    /// First characters of the digest.
+    pub id: String,
+    /// Tenant it is bound to.
+    pub tenant: Tenant,
+    /// What it may do.
+    pub role: AccessRole,
+    /// What people call it.
+    pub label: String,
+    /// Unix milliseconds.
+    pub created_ms: i64,
+}
+
+/// Answer of `POST /v1/keys`: the only time the key is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeyCreated {
+    /// The bearer token.
+    pub token: String,
+    /// What is stored of it.
+    pub key: KeyView,
+}
+
+/// Answer of `POST /v1/dead/{job}/redrive` and `POST /v1/jobs/{id}/retry`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Redriven {
+    /// The job.
+    pub job: JobId,
+}

@@ -1,0 +1,187 @@
+//! Job records.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::Event,
+    failure::Failure,
+    holder::Holder,
+    ids::{AssetId, JobId, Tenant},
+    lane::{Lane, Priority},
+    spec::{JobOutput, JobSpec},
+    trace::TraceContext,
+};
+
+/// Format of job records written by this version.
+pub const JOB_VERSION: u32 = 1;
+/// Most failures kept in a record; the oldest go first.
+pub const FAILURES_MAX: usize = 16;
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Index a source.
+    Probe,
+    /// Encode a chunk.
+    Transcode,
+    /// Encode a sound track.
+    Audio,
+    /// Write manifests.
+    Package,
+    /// Check an output.
+    Validate,
+}
+
+impl JobKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Probe, Self::Transcode, Self::Audio, Self::Package, Self::Validate];
+
+    /// The name in subjects, events and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Transcode => "transcode",
+            Self::Audio => "audio",
+            Self::Package => "package",
+            Self::Validate => "validate",
+        }
+    }
+}
+
+/// Where a job is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// May be claimed.
+    Ready,
+    /// Held.
+    Running,
+    /// Committed.
+    Done,
+    /// Failed as `input` or `bug`: no retry helps.
+    Failed,
+    /// Attempts spent: kept, shown, can be redriven.
+    Dead,
+    /// Cancelled with its asset.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing but an operator changes it.
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Ready | Self::Running)
+    }
+
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One unit on the queue, and the truth about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Format of this record.
+    pub v: u32,
+    /// Derived id.
+    pub id: JobId,
+    /// blake3 of everything that determines the output, hexadecimal.
+    pub key: String,
+    /// Asset it belongs to.
+    pub asset: AssetId,
+    /// Generation of the asset.
+    pub generation: u32,
+    /// What it is within the generation: `transcode/h264/0003`.
+    pub unit: String,
+    /// How many times validation has asked for it anew.
+    pub round: u32,
+    /// Tenant.
+    pub tenant: Tenant,
+    /// Lane it waits in.
+    pub lane: Lane,
+    /// What to do.
+    pub spec: JobSpec,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Claims so far.
+    pub attempt: u32,
+    /// Failed attempts that count against the limit: outages and drains do not.
+    pub spent: u32,
+    /// Who runs it.
+    #[serde(default)]
+    pub holder: Option<Holder>,
+    /// What went wrong, oldest first, at most [`FAILURES_MAX`].
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+    /// What it made.
+    #[serde(default)]
+    pub output: Option<JobOutput>,
+    /// Events that were decided together with this record and are not sent yet.
+    #[serde(default)]
+    pub unsent: Vec<Event>,
+    /// Parent of every span of this job.
+    #[serde(default)]
+    pub trace: TraceContext,
+    /// When it was last made ready, Unix milliseconds.
+    pub ready_ms: i64,
+    /// When it was last claimed, Unix milliseconds; 0 before.
+    #[serde(default)]
+    pub claimed_ms: i64,
+    /// When it ended, Unix milliseconds; 0 before.
+    #[serde(default)]
+    pub ended_ms: i64,
+}
+
+impl JobRecord {
+    /// What it does.
+    pub const fn kind(&self) -> JobKind {
+        self.spec.kind()
+    }
+
+    /// How urgent it is.
+    pub const fn priority(&self) -> Priority {
+        match self.lane {
+            Lane::Plain { priority, .. } | Lane::Encode { priority, .. } => priority,
+        }
+    }
+
+    /// Adds a failure, dropping the oldest over the bound.
+    pub fn push_failure(&mut self, failure: Failure) {
+        if self.failures.len() == FAILURES_MAX {
+            self.failures.remove(0);
+        }
+        self.failures.push(failure);
+    }
+}
+
+impl JobSpec {
+    /// The kind of job that does this.
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::Probe(_) => JobKind::Probe,
+            Self::Transcode(_) => JobKind::Transcode,
+            Self::Audio(_) => JobKind::Audio,
+            Self::Package(_) => JobKind::Package,
+            Self::ValidatePart(_) | Self::ValidateWhole(_) => JobKind::Validate,
+        }
+    }
+}
+
+/// The message on the queue: "look at this record now".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    /// Format of this message.
+    pub v: u32,
+    /// Key of the record.
+    pub record: String,
+    /// Revision of the record that was made ready: a reader that finds an older one waits.
+    pub revision: u64,
+}

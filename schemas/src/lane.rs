@@ -1,0 +1,177 @@
+//! Lanes: subjects that group jobs with the same needs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{job::JobKind, ladder::VideoCodec};
+
+/// How urgent a job is. Channels come first; they have a priority of their own later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before everything but live.
+    Urgent,
+    /// The usual.
+    #[default]
+    Standard,
+    /// When nothing else waits.
+    Bulk,
+}
+
+impl Priority {
+    /// All of them, most urgent first.
+    pub const ALL: [Self; 3] = [Self::Urgent, Self::Standard, Self::Bulk];
+
+    /// The token in subjects.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Standard => "standard",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+/// What a transcode job demands of an encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Software will do.
+    Any,
+}
+
+impl Engine {
+    /// The token in subjects.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+        }
+    }
+}
+
+/// Class of the summed pixel rate of a transcode job, so that a nearly full encoder takes a small
+/// job instead of blocking on a big one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Size {
+    /// Up to about a 720p ladder at 30 frames/s.
+    Small,
+    /// Up to about a 1080p ladder at 60 frames/s.
+    Medium,
+    /// Everything above.
+    Large,
+}
+
+impl Size {
+    /// All of them, largest first: a free encoder prefers the job that only it can take.
+    pub const ALL: [Self; 3] = [Self::Large, Self::Medium, Self::Small];
+
+    /// The class of a summed pixel rate, in pixels per second over all rungs.
+    pub const fn of_pixel_rate(pixels_per_s: u64) -> Self {
+        const SMALL_MAX: u64 = 64_000_000;
+        const MEDIUM_MAX: u64 = 256_000_000;
+        if pixels_per_s <= SMALL_MAX {
+            Self::Small
+        } else if pixels_per_s <= MEDIUM_MAX {
+            Self::Medium
+        } else {
+            Self::Large
+        }
+    }
+
+    /// The token in subjects.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Medium => "medium",
+            Self::Large => "large",
+        }
+    }
+}
+
+/// Where a job waits. Its subject is `jobs.` + lane + `.` + job id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Lane {
+    /// A job that needs no encoder: `<kind>.<priority>`.
+    Plain {
+        /// Its kind.
+        kind: JobKind,
+        /// Its priority.
+        priority: Priority,
+    },
+    /// A chunk: `transcode.<engine>.<codec>.<size>.<priority>`.
+    Encode {
+        /// What it demands.
+        engine: Engine,
+        /// Its codec.
+        codec: VideoCodec,
+        /// Its size class.
+        size: Size,
+        /// Its priority.
+        priority: Priority,
+    },
+}
+
+impl Lane {
+    /// Every lane of `kinds`, in the order a worker sweeps them: by priority, then kind, then size.
+    pub fn all(kinds: &[JobKind]) -> Vec<Self> {
+        let mut lanes = Vec::new();
+        for priority in Priority::ALL {
+            for &kind in kinds {
+                if kind == JobKind::Transcode {
+                    for size in Size::ALL {
+                        for codec in VideoCodec::ALL {
+                            lanes.push(Self::Encode { engine: Engine::Any, codec, size, priority });
+                        }
+                    }
+                } else {
+                    lanes.push(Self::Plain { kind, priority });
+                }
+            }
+        }
+        lanes
+    }
+
+    /// Subject filter of the lane's consumer.
+    pub fn filter(self) -> String {
+        format!("jobs.{self}.*")
+    }
+
+    /// Name of the lane's durable consumer (no dots allowed there).
+    pub fn consumer(self) -> String {
+        self.to_string().replace('.', "_")
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain { kind, priority } => write!(f, "{}.{}", kind.as_str(), priority.as_str()),
+            Self::Encode { engine, codec, size, priority } => write!(
+                f,
+                "transcode.{}.{}.{}.{}",
+                engine.as_str(),
+                codec.as_str(),
+                size.as_str(),
+                priority.as_str()
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_disjoint_and_sorted_by_priority() {
+        let lanes = Lane::all(&JobKind::ALL);
+        let filters: std::collections::BTreeSet<_> = lanes.iter().map(|lane| lane.filter()).collect();
+        let consumers: std::collections::BTreeSet<_> = lanes.iter().map(|lane| lane.consumer()).collect();
+        assert_eq!(filters.len(), lanes.len());
+        assert_eq!(consumers.len(), lanes.len());
+        let urgent = lanes.iter().take_while(|lane| lane.to_string().ends_with("urgent")).count();
+        assert_eq!(urgent * Priority::ALL.len(), lanes.len());
+    }
+}

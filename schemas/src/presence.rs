@@ -1,0 +1,45 @@
+//! Heartbeats and progress: plain NATS messages, never stored.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    ids::{AssetId, JobId, NodeId},
+    job::JobKind,
+};
+
+/// What a worker or packager says every heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Format of this message.
+    pub v: u32,
+    /// The machine.
+    pub node: NodeId,
+    /// The start of the process.
+    pub process: Uuid,
+    /// `worker` or `packager`.
+    pub role: String,
+    /// Nonces of the attempts it runs.
+    pub nonces: Vec<Uuid>,
+    /// Attempts it could run at once.
+    pub slots: u32,
+}
+
+/// How far one attempt is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Progress {
+    /// The asset.
+    pub asset_id: AssetId,
+    /// The job.
+    pub job_id: JobId,
+    /// Its kind.
+    pub kind: JobKind,
+    /// The node it runs on.
+    pub node: NodeId,
+    /// Parts done: frames for a transcode, samples for audio, segments for the rest.
+    pub done: u64,
+    /// Parts in all.
+    pub total: u64,
+    /// Thousandths of real time; 0 while unknown.
+    pub speed_milli: u64,
+}

@@ -1,0 +1,263 @@
+//! What each kind of job is told to do: everything that determines its output, and nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    finding::Report,
+    ids::JobId,
+    index::RenditionPart,
+    ladder::{AudioCodec, VideoCodec},
+    object::StoredObject,
+    probe::Probe,
+    rate::{FrameGrid, Ratio},
+    source::Source,
+};
+
+/// The work of one job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobSpec {
+    /// Index the source.
+    Probe(ProbeSpec),
+    /// Encode one chunk for all rungs of one codec.
+    Transcode(TranscodeSpec),
+    /// Encode one sound track for the whole title.
+    Audio(AudioSpec),
+    /// Write the manifests.
+    Package(PackageSpec),
+    /// Check one job's segments.
+    ValidatePart(ValidatePartSpec),
+    /// Check the whole generation.
+    ValidateWhole(ValidateWholeSpec),
+}
+
+/// What a job made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobOutput {
+    /// Of a probe.
+    Probe(Probe),
+    /// Of a transcode or audio job: one part for each rendition.
+    Parts(Vec<RenditionPart>),
+    /// Of a package job.
+    Package(PackageOutput),
+    /// Of a validation.
+    Validation(Report),
+}
+
+/// Index a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeSpec {
+    /// The source.
+    pub source: Source,
+}
+
+/// Encode grid frames `start_frame..end_frame` of a source, for all rungs of one codec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscodeSpec {
+    /// The source.
+    pub source: Source,
+    /// Its identity at the time of the probe.
+    pub identity: String,
+    /// Generation folder, without a slash at the end.
+    pub folder: String,
+    /// Stream index of the picture.
+    pub stream: u32,
+    /// The frame grid.
+    pub grid: FrameGrid,
+    /// First grid frame of the chunk.
+    pub start_frame: u64,
+    /// One after its last grid frame.
+    pub end_frame: u64,
+    /// Where to seek, sorted by frame: the points a job may need that resumes inside its chunk.
+    /// Empty reads from the start.
+    pub seek: Vec<crate::probe::SeekPoint>,
+    /// Whether to deinterlace.
+    pub deinterlace: bool,
+    /// Frames of a group of pictures.
+    pub gop_frames: u32,
+    /// Frames of a segment, a whole number of groups.
+    pub segment_frames: u32,
+    /// Ticks per second of the renditions.
+    pub timescale: u32,
+    /// Threads of each encoder, the same for all chunks of a rendition: it changes bytes.
+    pub threads: u32,
+    /// Codec of all rungs.
+    pub codec: VideoCodec,
+    /// The rungs.
+    pub rungs: Vec<RungSpec>,
+}
+
+impl TranscodeSpec {
+    /// Number of the segment that holds grid frame `frame`.
+    pub fn segment_of(&self, frame: u64) -> u64 {
+        frame / u64::from(self.segment_frames) + 1
+    }
+
+    /// Numbers of the chunk's segments.
+    pub fn segment_numbers(&self) -> std::ops::RangeInclusive<u64> {
+        self.segment_of(self.start_frame)..=self.segment_of(self.end_frame - 1)
+    }
+
+    /// Grid frames of segment `number`.
+    pub fn segment_range(&self, number: u64) -> std::ops::Range<u64> {
+        let start = (number - 1) * u64::from(self.segment_frames);
+        start..(start + u64::from(self.segment_frames)).min(self.grid.frames)
+    }
+}
+
+/// One rung, sized for a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RungSpec {
+    /// Name of the rendition.
+    pub name: String,
+    /// Width in square pixels, even.
+    pub width: u32,
+    /// Height, even.
+    pub height: u32,
+    /// How bits are spent.
+    pub rate_control: RateControl,
+    /// Encoder preset.
+    pub preset: String,
+}
+
+/// How an encoder spends bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateControl {
+    /// An average bitrate under a buffer of one second at the peak.
+    Average {
+        /// Average, kbit/s.
+        bitrate_kbps: u32,
+        /// Peak, kbit/s.
+        maxrate_kbps: u32,
+    },
+    /// Constant quality, capped where a peak is given.
+    Quality {
+        /// 0 is best.
+        quality: u8,
+        /// Peak, kbit/s.
+        maxrate_kbps: Option<u32>,
+    },
+}
+
+/// Encode one sound track for the whole title: chunked AAC clicks at every joint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioSpec {
+    /// The source.
+    pub source: Source,
+    /// Its identity at the time of the probe.
+    pub identity: String,
+    /// Generation folder, without a slash at the end.
+    pub folder: String,
+    /// Name of the rendition.
+    pub rendition: String,
+    /// Stream index of the sound.
+    pub stream: u32,
+    /// The picture's grid: sound has the same origin and the same end.
+    pub grid: FrameGrid,
+    /// Frames of a picture segment; segment k holds the AAC frames that start in
+    /// `[k*S, (k+1)*S)`.
+    pub segment_frames: u32,
+    /// Codec.
+    pub codec: AudioCodec,
+    /// Channels.
+    pub channels: u8,
+    /// Bitrate, kbit/s.
+    pub bitrate_kbps: u32,
+}
+
+/// Sample rate, and so timescale, of all published sound.
+pub const AUDIO_RATE: u32 = 48_000;
+/// Samples of an AAC-LC frame (ISO/IEC 14496-3).
+pub const AAC_FRAME_SAMPLES: u64 = 1024;
+
+/// A picture rendition as manifests describe it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoRendition {
+    /// Its name and folder.
+    pub name: String,
+    /// Codec.
+    pub codec: VideoCodec,
+    /// Width.
+    pub width: u32,
+    /// Height.
+    pub height: u32,
+    /// Average bitrate asked for, kbit/s; `None` for constant quality.
+    pub bitrate_kbps: Option<u32>,
+    /// The jobs that made it, in order of time.
+    pub parts: Vec<JobId>,
+}
+
+/// A sound rendition as manifests describe it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioRendition {
+    /// Its name and folder.
+    pub name: String,
+    /// The rung: renditions of one rung form a group of languages.
+    pub rung: String,
+    /// Channels.
+    pub channels: u8,
+    /// Bitrate asked for, kbit/s.
+    pub bitrate_kbps: u32,
+    /// Language (BCP 47), `None` where unknown.
+    pub language: Option<String>,
+    /// What a player shows.
+    pub label: String,
+    /// Whether a player starts with it.
+    pub default: bool,
+    /// The job that made it.
+    pub part: JobId,
+}
+
+/// Write manifests from segment indexes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageSpec {
+    /// Generation folder, without a slash at the end.
+    pub folder: String,
+    /// The frame grid.
+    pub grid: FrameGrid,
+    /// Frames of a segment.
+    pub segment_frames: u32,
+    /// Frames of a group of pictures.
+    pub gop_frames: u32,
+    /// Ticks per second of the picture.
+    pub timescale: u32,
+    /// Frame rate for manifests.
+    pub rate: Ratio,
+    /// The picture.
+    pub video: Vec<VideoRendition>,
+    /// The sound.
+    pub audio: Vec<AudioRendition>,
+}
+
+/// The manifests of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageOutput {
+    /// The HLS multivariant playlist.
+    pub master: StoredObject,
+    /// The DASH manifest.
+    pub mpd: StoredObject,
+    /// The media and I-frame playlists.
+    pub playlists: Vec<StoredObject>,
+}
+
+/// Check the segments one transcode or audio job made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidatePartSpec {
+    /// The job.
+    pub part: JobId,
+    /// Its key: a validation of other bytes is another job.
+    pub part_key: String,
+}
+
+/// Check a whole generation: its indexes against its grid, and its manifests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidateWholeSpec {
+    /// What was packaged.
+    pub package: PackageSpec,
+    /// The package job.
+    pub package_job: JobId,
+    /// The validations of its parts, whose findings join the report.
+    pub parts: Vec<JobId>,
+}

@@ -1,0 +1,60 @@
+//! Names of NATS streams, buckets and subjects.
+
+use crate::{
+    event::Event,
+    ids::{AssetId, JobId, NodeId},
+    lane::Lane,
+};
+
+/// Work-queue stream of job hints.
+pub const JOBS_STREAM: &str = "JOBS";
+/// Subjects of [`JOBS_STREAM`].
+pub const JOBS_SUBJECTS: &str = "jobs.>";
+/// Stream of events, kept seven days.
+pub const EVENTS_STREAM: &str = "EVENTS";
+/// Subjects of [`EVENTS_STREAM`].
+pub const EVENTS_SUBJECTS: &str = "events.>";
+
+/// Bucket of asset records, by asset id.
+pub const ASSETS_BUCKET: &str = "assets";
+/// Bucket of job records, by [`job_record`].
+pub const JOBS_BUCKET: &str = "jobs";
+/// Bucket of leases of loops that run once.
+pub const LEASES_BUCKET: &str = "leases";
+/// Bucket of API keys, by digest.
+pub const KEYS_BUCKET: &str = "keys";
+/// Bucket of idempotency keys; entries expire after a day.
+pub const IDEMPOTENCY_BUCKET: &str = "idempotency";
+
+/// Key of a job's record: an asset's jobs are one filter apart.
+pub fn job_record(asset: AssetId, job: JobId) -> String {
+    format!("{asset}.{job}")
+}
+
+/// Filter of all job records of an asset.
+pub fn job_records_of(asset: AssetId) -> String {
+    format!("{asset}.*")
+}
+
+/// Subject of a job's hint.
+pub fn job_hint(lane: Lane, job: JobId) -> String {
+    format!("jobs.{lane}.{job}")
+}
+
+/// Subject of an event.
+pub fn event(event: &Event) -> String {
+    format!("events.{}.{}", event.tenant, event.kind)
+}
+
+/// Heartbeats (plain NATS) of a node.
+pub fn heartbeat(node: &NodeId) -> String {
+    format!("presence.{node}")
+}
+
+/// All heartbeats.
+pub const HEARTBEATS: &str = "presence.*";
+
+/// Progress (plain NATS) of an asset's jobs.
+pub fn progress(asset: AssetId) -> String {
+    format!("progress.{asset}")
+}
