@@ -71,7 +71,14 @@ const EVENT_NAMESPACE: Uuid = Uuid::from_u128(0x1d0c_77aa_52b3_5f4e_8f20_6d5c_90
 impl Event {
     /// An event about one transition of one record. Its id is derived from the two, so that an
     /// event decided twice is one event.
-    pub fn derive(record: &str, transition: &str, kind: String, tenant: &Tenant, time_ms: i64, data: EventData) -> Self {
+    pub fn derive(
+        record: &str,
+        transition: &str,
+        kind: String,
+        tenant: &Tenant,
+        time_ms: i64,
+        data: EventData,
+    ) -> Self {
         let id = Uuid::new_v5(&EVENT_NAMESPACE, format!("{record}/{transition}").as_bytes());
         Self { v: EVENT_VERSION, id, kind, tenant: tenant.clone(), time_ms, data }
     }

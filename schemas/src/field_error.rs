@@ -46,10 +46,8 @@ where
         }
     };
     let mut track = serde_path_to_error::Track::new();
-    let strict = serde_ignored::Deserializer::new(
-        serde_path_to_error::Deserializer::new(deserializer, &mut track),
-        &mut note,
-    );
+    let strict =
+        serde_ignored::Deserializer::new(serde_path_to_error::Deserializer::new(deserializer, &mut track), &mut note);
     match T::deserialize(strict) {
         Ok(value) if unknown.is_empty() => Ok(value),
         Ok(_) => Err(unknown),

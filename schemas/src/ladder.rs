@@ -236,7 +236,11 @@ impl Ladder {
             if !is_name(name) {
                 errors.push(FieldError::new(pointer, format!("{name:?} is not a name"), NAME_MEND));
             } else if let Some(first) = seen.insert(name.clone(), pointer.clone()) {
-                errors.push(FieldError::new(pointer, format!("{name:?} is taken by {first}"), "give each rung its own name"));
+                errors.push(FieldError::new(
+                    pointer,
+                    format!("{name:?} is taken by {first}"),
+                    "give each rung its own name",
+                ));
             }
         }
     }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{job::JobKind, ladder::VideoCodec};
 
 /// How urgent a job is. Channels come first; they have a priority of their own later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Before everything but live.
@@ -148,14 +150,9 @@ impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain { kind, priority } => write!(f, "{}.{}", kind.as_str(), priority.as_str()),
-            Self::Encode { engine, codec, size, priority } => write!(
-                f,
-                "transcode.{}.{}.{}.{}",
-                engine.as_str(),
-                codec.as_str(),
-                size.as_str(),
-                priority.as_str()
-            ),
+            Self::Encode { engine, codec, size, priority } => {
+                write!(f, "transcode.{}.{}.{}.{}", engine.as_str(), codec.as_str(), size.as_str(), priority.as_str())
+            }
         }
     }
 }

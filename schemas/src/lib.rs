@@ -23,7 +23,7 @@ pub mod probe;
 pub mod rate;
 pub mod source;
 pub mod spec;
-pub mod submission;
 pub mod subject;
+pub mod submission;
 pub mod trace;
 pub mod wire;

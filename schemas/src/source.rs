@@ -111,7 +111,18 @@ mod tests {
         assert_eq!(Source::parse("file:///a/b.mp4"), Ok(Source::Path("/a/b.mp4".into())));
         assert_eq!(Source::parse("HTTP://h/x"), Ok(Source::Http("http://h/x".into())));
         assert_eq!(Source::parse("s3://b/k/l"), Ok(Source::S3 { bucket: "b".into(), key: "k/l".into() }));
-        for bad in ["", "b.mp4", "ftp://h/x", "concat:/a|/b", "http://", "http:///x", "https://u:p@h/x", "s3://b", "s3://b/", "/a\nb"] {
+        for bad in [
+            "",
+            "b.mp4",
+            "ftp://h/x",
+            "concat:/a|/b",
+            "http://",
+            "http:///x",
+            "https://u:p@h/x",
+            "s3://b",
+            "s3://b/",
+            "/a\nb",
+        ] {
             assert!(Source::parse(bad).is_err(), "{bad}");
         }
     }

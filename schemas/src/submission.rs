@@ -81,7 +81,9 @@ impl Submission {
     pub fn check(self, find: impl Fn(&str) -> Option<Ladder>) -> Result<CheckedSubmission, Vec<FieldError>> {
         let mut errors = Vec::new();
         let source = Source::parse(&self.source)
-            .map_err(|error| errors.push(FieldError::new("/source", error.to_string(), "give an address that is taken")))
+            .map_err(|error| {
+                errors.push(FieldError::new("/source", error.to_string(), "give an address that is taken"))
+            })
             .ok();
         let ladder = match self.ladder {
             LadderChoice::Named(name) => find(&name).or_else(|| {
@@ -94,10 +96,11 @@ impl Submission {
             }),
             LadderChoice::Inline(value) => Ladder::from_value(value)
                 .map_err(|found| {
-                    errors.extend(found.into_iter().map(|error| FieldError {
-                        pointer: format!("/ladder{}", error.pointer),
-                        ..error
-                    }));
+                    errors.extend(
+                        found
+                            .into_iter()
+                            .map(|error| FieldError { pointer: format!("/ladder{}", error.pointer), ..error }),
+                    );
                 })
                 .ok(),
         };
