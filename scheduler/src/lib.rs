@@ -1,1 +1,11 @@
-//! placeholder
+//! The control plane's service: the HTTP API, planning, and the loops that turn records into jobs
+//! and finished jobs into published assets.
+//!
+//! It is stateless: everything it knows comes from the records, and any number of schedulers run
+//! side by side. It never touches ffmpeg or a media byte.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod advance;
+pub mod plan;
+pub mod view;

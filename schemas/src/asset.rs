@@ -78,6 +78,10 @@ pub struct AssetRecord {
     /// What viewers get.
     #[serde(default)]
     pub published: Option<Published>,
+    /// Generations nobody will publish any more, to be collected: nothing leaves this list but
+    /// by being collected, and no folder's name is ever used again.
+    #[serde(default)]
+    pub doomed: Vec<Generation>,
     /// Events that were decided together with this record and are not sent yet.
     #[serde(default)]
     pub unsent: Vec<Event>,

@@ -1,0 +1,357 @@
+//! What the records say, kept in memory by watching both buckets.
+//!
+//! The view is level-triggered: it holds the latest state of every record, and a set of assets
+//! that changed since they were last looked at. Missing or repeated news changes nothing. Segment
+//! indexes, which are most of a record, are counted and dropped: a scheduler stays small however
+//! many jobs there are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use framemill_queue::Change;
+use framemill_schemas::{
+    asset::AssetRecord,
+    failure::Failure,
+    finding::Report,
+    holder::Holder,
+    ids::{AssetId, JobId, Tenant},
+    job::{JobKind, JobRecord, JobState},
+    lane::Lane,
+    presence::Heartbeat,
+    probe::Probe,
+    spec::{JobOutput, PackageOutput},
+
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// A process that was silent for this long no longer counts as encoder slots.
+const SLOTS_HEARD_WITHIN: Duration = Duration::from_secs(30);
+
+/// An asset and the revision of its record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AssetEntry {
+    /// The record.
+    pub record: AssetRecord,
+    /// Its revision: the fencing token of the next change.
+    pub revision: u64,
+}
+
+/// A job without its bulk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSummary {
+    /// Key of the record.
+    pub record_key: String,
+    /// Revision of the record.
+    pub revision: u64,
+    /// The job.
+    pub id: JobId,
+    /// Its key.
+    pub key: String,
+    /// What it does.
+    pub kind: JobKind,
+    /// What it is within the generation.
+    pub unit: String,
+    /// Its round.
+    pub round: u32,
+    /// Its generation.
+    pub generation: u32,
+    /// Its asset.
+    pub asset: AssetId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Where it waits.
+    pub lane: Lane,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Claims so far.
+    pub attempt: u32,
+    /// Who runs it.
+    pub holder: Option<Holder>,
+    /// What went wrong.
+    pub failures: Vec<Failure>,
+    /// When it was last made ready, Unix milliseconds.
+    pub ready_ms: i64,
+    /// When it was last claimed, Unix milliseconds; 0 before.
+    pub claimed_ms: i64,
+    /// When it ended, Unix milliseconds; 0 before.
+    pub ended_ms: i64,
+    /// What it stored.
+    pub made: Vec<Made>,
+    /// What it found out.
+    pub output: SummaryOutput,
+}
+
+/// How much of a rendition one job stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The rendition.
+    pub rendition: String,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes of the segments.
+    pub bytes: u64,
+}
+
+/// The part of a job's output that later decisions need.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SummaryOutput {
+    /// Nothing yet.
+    None,
+    /// Of a probe.
+    Probe(Arc<Probe>),
+    /// Segments; counted in `made`.
+    Parts,
+    /// Of a package job.
+    Package(PackageOutput),
+    /// Of a validation.
+    Validation(Report),
+}
+
+impl JobSummary {
+    /// Drops the bulk of a record.
+    pub fn of(record_key: String, revision: u64, record: JobRecord) -> Self {
+        let kind = record.kind();
+        let (made, output) = match record.output {
+            None => (Vec::new(), SummaryOutput::None),
+            Some(JobOutput::Probe(probe)) => (Vec::new(), SummaryOutput::Probe(Arc::new(probe))),
+            Some(JobOutput::Package(package)) => (Vec::new(), SummaryOutput::Package(package)),
+            Some(JobOutput::Validation(report)) => (Vec::new(), SummaryOutput::Validation(report)),
+            Some(JobOutput::Parts(parts)) => {
+                let made = parts.into_iter().map(|part| Made {
+                    segments: part.segments.len() as u64,
+                    bytes: part.segments.iter().map(|segment| segment.object.bytes).sum(),
+                    rendition: part.rendition,
+                });
+                (made.collect(), SummaryOutput::Parts)
+            }
+        };
+        Self {
+            record_key,
+            revision,
+            id: record.id,
+            key: record.key,
+            kind,
+            unit: record.unit,
+            round: record.round,
+            generation: record.generation,
+            asset: record.asset,
+            tenant: record.tenant,
+            lane: record.lane,
+            state: record.state,
+            attempt: record.attempt,
+            holder: record.holder,
+            failures: record.failures,
+            ready_ms: record.ready_ms,
+            claimed_ms: record.claimed_ms,
+            ended_ms: record.ended_ms,
+            made,
+            output,
+        }
+    }
+}
+
+/// A handle on the view; clones share it.
+#[derive(Clone, Default)]
+pub struct View {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    dirty: Notify,
+    unsent: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    assets: BTreeMap<AssetId, Arc<AssetEntry>>,
+    jobs: HashMap<JobId, Arc<JobSummary>>,
+    jobs_of: HashMap<AssetId, BTreeSet<JobId>>,
+    dirty: BTreeSet<AssetId>,
+    unsent: BTreeSet<Unsent>,
+    slots: HashMap<Uuid, (u32, Instant)>,
+    assets_current: bool,
+    jobs_current: bool,
+}
+
+/// A record that holds events to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unsent {
+    /// An asset's.
+    Asset(AssetId),
+    /// A job's, by its record key.
+    Job(String),
+}
+
+impl View {
+    /// The asset, if there is one.
+    pub fn asset(&self, id: AssetId) -> Option<Arc<AssetEntry>> {
+        self.state().assets.get(&id).cloned()
+    }
+
+    /// All assets, newest first.
+    pub fn assets(&self) -> Vec<Arc<AssetEntry>> {
+        self.state().assets.values().rev().cloned().collect()
+    }
+
+    /// An asset's jobs of all generations, in order of unit and round.
+    pub fn jobs_of(&self, asset: AssetId) -> Vec<Arc<JobSummary>> {
+        let state = self.state();
+        let ids = state.jobs_of.get(&asset);
+        let mut jobs: Vec<_> = ids.into_iter().flatten().filter_map(|id| state.jobs.get(id).cloned()).collect();
+        jobs.sort_by(|a, b| (a.generation, &a.unit, a.round).cmp(&(b.generation, &b.unit, b.round)));
+        jobs
+    }
+
+    /// The job, if there is one.
+    pub fn job(&self, id: JobId) -> Option<Arc<JobSummary>> {
+        self.state().jobs.get(&id).cloned()
+    }
+
+    /// Every job that is in one of `states`.
+    pub fn jobs_in(&self, states: &[JobState]) -> Vec<Arc<JobSummary>> {
+        self.state().jobs.values().filter(|job| states.contains(&job.state)).cloned().collect()
+    }
+
+    /// Encoder slots of all workers that were heard lately; at least 1.
+    pub fn slots(&self) -> u32 {
+        let state = self.state();
+        let heard = state.slots.values().filter(|(_, at)| at.elapsed() < SLOTS_HEARD_WITHIN);
+        heard.map(|(slots, _)| *slots).sum::<u32>().max(1)
+    }
+
+    /// Whether every record that was stored at the start has been seen.
+    pub fn is_current(&self) -> bool {
+        let state = self.state();
+        state.assets_current && state.jobs_current
+    }
+
+    /// Takes in a change of an asset record.
+    pub fn put_asset(&self, change: Change<AssetRecord>) {
+        let mut state = self.state();
+        match change {
+            Change::Put { value, revision, .. } => {
+                let id = value.id;
+                if !value.unsent.is_empty() && state.unsent.insert(Unsent::Asset(id)) {
+                    self.shared.unsent.notify_one();
+                }
+                state.assets.insert(id, Arc::new(AssetEntry { record: *value, revision }));
+                state.dirty.insert(id);
+            }
+            Change::Deleted { key, .. } => {
+                if let Ok(id) = key.parse::<AssetId>() {
+                    state.assets.remove(&id);
+                    state.dirty.insert(id);
+                }
+            }
+            Change::Current => state.assets_current = true,
+        }
+        drop(state);
+        self.shared.dirty.notify_one();
+    }
+
+    /// Takes in a change of a job record.
+    pub fn put_job(&self, change: Change<JobRecord>) {
+        let mut state = self.state();
+        match change {
+            Change::Put { key, value, revision } => {
+                if !value.unsent.is_empty() && state.unsent.insert(Unsent::Job(key.clone())) {
+                    self.shared.unsent.notify_one();
+                }
+                let summary = JobSummary::of(key, revision, *value);
+                state.dirty.insert(summary.asset);
+                state.jobs_of.entry(summary.asset).or_default().insert(summary.id);
+                state.jobs.insert(summary.id, Arc::new(summary));
+            }
+            Change::Deleted { key, .. } => {
+                let ids = key.split_once('.').and_then(|(asset, job)| Some((asset.parse().ok()?, job.parse().ok()?)));
+                if let Some((asset, job)) = ids {
+                    state.jobs.remove(&job);
+                    if let Some(jobs) = state.jobs_of.get_mut(&asset) {
+                        jobs.remove(&job);
+                        if jobs.is_empty() {
+                            state.jobs_of.remove(&asset);
+                        }
+                    }
+                    state.dirty.insert(asset);
+                }
+            }
+            Change::Current => state.jobs_current = true,
+        }
+        drop(state);
+        self.shared.dirty.notify_one();
+    }
+
+    /// Takes in a heartbeat: only workers encode.
+    pub fn put_heartbeat(&self, beat: &Heartbeat) {
+        if beat.role != WORKER_ROLE {
+            return;
+        }
+        let mut state = self.state();
+        state.slots.retain(|_, (_, at)| at.elapsed() < SLOTS_HEARD_WITHIN);
+        state.slots.insert(beat.process, (beat.slots, Instant::now()));
+    }
+
+    /// Says that an asset should be looked at again.
+    pub fn mark_dirty(&self, asset: AssetId) {
+        self.state().dirty.insert(asset);
+        self.shared.dirty.notify_one();
+    }
+
+    /// Marks every asset: what the periodic look at everything does.
+    pub fn mark_all_dirty(&self) {
+        let mut state = self.state();
+        let all: Vec<_> = state.assets.keys().copied().collect();
+        state.dirty.extend(all);
+        drop(state);
+        self.shared.dirty.notify_one();
+    }
+
+    /// Waits until some asset is dirty and the view is current, and takes all that are.
+    pub async fn take_dirty(&self) -> BTreeSet<AssetId> {
+        loop {
+            let waiting = self.shared.dirty.notified();
+            {
+                let mut state = self.state();
+                if state.assets_current && state.jobs_current && !state.dirty.is_empty() {
+                    return std::mem::take(&mut state.dirty);
+                }
+            }
+            waiting.await;
+        }
+    }
+
+    /// Waits until some record holds events to be sent, and takes the names of all that do.
+    pub async fn take_unsent(&self) -> BTreeSet<Unsent> {
+        loop {
+            let waiting = self.shared.unsent.notified();
+            {
+                let mut state = self.state();
+                if !state.unsent.is_empty() {
+                    return std::mem::take(&mut state.unsent);
+                }
+            }
+            waiting.await;
+        }
+    }
+
+    /// Puts a record back whose events could not be sent.
+    pub fn mark_unsent(&self, record: Unsent) {
+        self.state().unsent.insert(record);
+        self.shared.unsent.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while it was held leaves a state that the next change puts right.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Role name in the heartbeats of workers.
+const WORKER_ROLE: &str = "worker";
+
