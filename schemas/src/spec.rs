@@ -240,6 +240,11 @@ pub struct PackageOutput {
     pub mpd: StoredObject,
     /// The media and I-frame playlists.
     pub playlists: Vec<StoredObject>,
+    /// [`PackageOutput::master`] as it reads from the asset's folder, one level up: publishing
+    /// copies its bytes there.
+    pub entry_master: StoredObject,
+    /// [`PackageOutput::mpd`] as it reads from the asset's folder.
+    pub entry_mpd: StoredObject,
 }
 
 /// Check the segments one transcode or audio job made.
