@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Event,
-    failure::Failure,
+    failure::{Class, Failure},
     ids::{AssetId, Tenant},
     ladder::Ladder,
     lane::Priority,
@@ -78,10 +78,9 @@ pub struct AssetRecord {
     /// What viewers get.
     #[serde(default)]
     pub published: Option<Published>,
-    /// Generations nobody will publish any more, to be collected: nothing leaves this list but
-    /// by being collected, and no folder's name is ever used again.
+    /// Objects of generations up to this number are collected.
     #[serde(default)]
-    pub doomed: Vec<Generation>,
+    pub collected: u32,
     /// Events that were decided together with this record and are not sent yet.
     #[serde(default)]
     pub unsent: Vec<Event>,
@@ -104,4 +103,19 @@ pub struct Published {
     pub master: StoredObject,
     /// Its DASH manifest.
     pub mpd: StoredObject,
+}
+
+impl AssetRecord {
+    /// Numbers of the generations nobody will ever publish, and whose objects may still be there.
+    /// Nothing leaves this range but by being collected: a retry makes a generation of its own.
+    pub fn doomed(&self) -> std::ops::RangeInclusive<u32> {
+        let number = self.generation.number;
+        let hopeless = match self.state {
+            AssetState::Accepted | AssetState::Published => false,
+            AssetState::Cancelled | AssetState::Doomed => true,
+            // Any other class can be redriven, and keeps its finished segments for it.
+            AssetState::Failed => self.failure.as_ref().is_some_and(|failure| failure.class == Class::Input),
+        };
+        self.collected + 1..=if hopeless { number } else { number.saturating_sub(1) }
+    }
 }
