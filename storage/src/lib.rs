@@ -1,1 +1,33 @@
-//! placeholder
+//! Objects in S3: conditional puts, ranged reads, listings, and the embedded store.
+//!
+//! Owns how bytes reach a store and come back, what is written beside them as metadata, and what
+//! a store's refusals mean. Knows nothing of jobs or media.
+//!
+//! Retries have one owner, the SDK, with bounded attempts and time ([`config::Limits`]); nothing
+//! here loops around it, except where two callers race for one name and the race is run again.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod check;
+mod client;
+pub mod config;
+mod delete;
+pub mod embedded;
+pub mod error;
+mod fault;
+pub mod key;
+mod list;
+pub mod meta;
+mod put;
+mod read;
+mod retry;
+pub mod secret;
+mod store;
+
+pub use config::{Checksums, Limits, S3Config};
+pub use error::StoreError;
+pub use list::{LIST_KEYS_MAX, Listed};
+pub use meta::Meta;
+pub use put::Put;
+pub use read::{OBJECT_BYTES_MAX, Object, ObjectStream};
+pub use secret::Secret;
+pub use store::Store;

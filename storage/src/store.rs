@@ -1,0 +1,83 @@
+//! The store as the rest of Framemill sees it.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use aws_sdk_s3::Client;
+
+use crate::{
+    config::{Limits, S3Config},
+    error::StoreError,
+    fault::Call,
+    key,
+};
+
+/// A store that was checked. Clones share connections.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) client: Client,
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub endpoint: String,
+    pub bucket: String,
+    pub limits: Limits,
+    /// Set when the store turned out to have no batch deletion.
+    pub delete_singly: AtomicBool,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("endpoint", &self.shared.endpoint)
+            .field("bucket", &self.shared.bucket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Connects, and proves before anything depends on it that the bucket is there, that the keys
+    /// may use it, and that of several conditional puts racing for one name exactly one wins.
+    ///
+    /// # Errors
+    /// Each fault in one sentence with its mend.
+    pub async fn connect(config: &S3Config) -> Result<Self, StoreError> {
+        config.check()?;
+        let store = Self {
+            client: crate::client::build(config),
+            shared: Arc::new(Shared {
+                endpoint: config.endpoint_shown(),
+                bucket: config.bucket.clone(),
+                limits: config.limits,
+                delete_singly: AtomicBool::new(false),
+            }),
+        };
+        crate::check::check(&store, config.create_bucket).await?;
+        Ok(store)
+    }
+
+    /// The bucket of everything that is written.
+    pub fn bucket(&self) -> &str {
+        &self.shared.bucket
+    }
+
+    /// Where the store is, for people.
+    pub fn endpoint(&self) -> &str {
+        &self.shared.endpoint
+    }
+
+    pub(crate) fn call<'a>(&'a self, operation: &'static str, key: &'a str) -> Call<'a> {
+        Call { endpoint: &self.shared.endpoint, bucket: &self.shared.bucket, operation, key }
+    }
+}
+
+/// Refuses keys that could leave their place.
+pub(crate) fn check_key(key: &str) -> Result<(), StoreError> {
+    match key::refusal(key) {
+        Some(why) => Err(StoreError::BadKey { key: key.chars().take(80).collect(), why: why.to_owned() }),
+        None => Ok(()),
+    }
+}
