@@ -6,6 +6,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod act;
 pub mod advance;
+pub mod chunk;
+pub mod loops;
 pub mod plan;
+mod publish;
 pub mod view;

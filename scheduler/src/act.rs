@@ -1,0 +1,165 @@
+//! Carries decisions out. Each is one compare-and-set that any scheduler may win; whoever loses
+//! has nothing left to do.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use framemill_queue::{Queue, QueueError, RecordError, transition};
+use framemill_schemas::{
+    asset::AssetState,
+    event::{Event, EventData},
+    failure::Failure,
+    ids::{AssetId, JobId},
+    job::{JOB_VERSION, JobRecord, JobState},
+    key::job_key,
+    subject,
+    trace::TraceContext,
+};
+use framemill_storage::{Store, StoreError};
+use framemill_telemetry::span;
+
+use crate::{
+    advance::{Action, NewJob},
+    loops::now_ms,
+    view::{AssetEntry, View},
+};
+
+/// Why an asset is driven again later.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The records.
+    #[error("cannot read or write a record")]
+    Record(#[from] RecordError),
+    /// The queue.
+    #[error("cannot publish a hint")]
+    Queue(#[from] QueueError),
+    /// The store.
+    #[error("cannot read or write an object")]
+    Store(#[from] StoreError),
+}
+
+/// What carrying out needs.
+pub struct Actor {
+    /// Records and hints.
+    pub queue: Queue,
+    /// Objects: listed before publishing.
+    pub store: Store,
+    /// What the records say.
+    pub view: View,
+    /// Assets whose entry manifests this process has seen to be right.
+    pub(crate) entries_right: Mutex<HashSet<(AssetId, u32)>>,
+}
+
+impl Actor {
+    /// An actor that has seen nothing yet.
+    pub fn new(queue: Queue, store: Store, view: View) -> Self {
+        Self { queue, store, view, entries_right: Mutex::default() }
+    }
+
+    /// Carries out what was decided about an asset.
+    pub async fn carry_out(&self, entry: &AssetEntry, actions: Vec<Action>) -> Result<(), ActError> {
+        let creates = actions.iter().any(|action| matches!(action, Action::Create(_)));
+        let plan = if creates {
+            let span = tracing::info_span!("plan", asset = %entry.record.id);
+            span::adopt(&span, &entry.record.trace);
+            span
+        } else {
+            tracing::Span::none()
+        };
+        let trace = if creates { span::context(&plan) } else { TraceContext::default() };
+        for action in actions {
+            match action {
+                Action::Create(job) => self.create(entry, job, &trace).await?,
+                Action::Cancel(job) => self.cancel(job).await?,
+                Action::Fail(failure) => self.fail(entry, failure).await?,
+                Action::Publish(candidate) => self.publish(entry, &candidate).await?,
+            }
+        }
+        self.mend_entries(entry).await
+    }
+
+    /// Takes a job that is wanted; creates its record if absent, and publishes its hint.
+    async fn create(&self, entry: &AssetEntry, job: NewJob, trace: &TraceContext) -> Result<(), ActError> {
+        let asset = &entry.record;
+        let record = JobRecord {
+            v: JOB_VERSION,
+            id: job.id,
+            key: job_key(&job.spec, job.round),
+            asset: asset.id,
+            generation: asset.generation.number,
+            unit: job.unit,
+            round: job.round,
+            tenant: asset.tenant.clone(),
+            lane: job.lane,
+            spec: job.spec,
+            state: JobState::Ready,
+            attempt: 0,
+            spent: 0,
+            holder: None,
+            failures: Vec::new(),
+            output: None,
+            unsent: Vec::new(),
+            trace: trace.clone(),
+            ready_ms: now_ms(),
+            claimed_ms: 0,
+            ended_ms: 0,
+        };
+        match self.queue.jobs().create(&subject::job_record(asset.id, job.id), &record).await {
+            Ok(revision) => Ok(self.queue.dispatch(&record, revision).await?),
+            // Another scheduler was first, and publishes the hint; if it dies before, the sweep does.
+            Err(RecordError::Exists) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a job that is not terminal; its holder sees the change and stops its ffmpeg.
+    async fn cancel(&self, id: JobId) -> Result<(), ActError> {
+        let Some(summary) = self.view.job(id) else { return Ok(()) };
+        let Some((record, revision)) = self.queue.jobs().get(&summary.record_key).await? else { return Ok(()) };
+        let Ok(cancelled) = transition::cancel(record, now_ms()) else { return Ok(()) };
+        fenced_is_done(self.queue.jobs().update(&summary.record_key, &cancelled, revision).await)?;
+        Ok(self.queue.undispatch(&cancelled).await?)
+    }
+
+    /// Takes an accepted asset; returns it failed, with its event.
+    pub(crate) async fn fail(&self, entry: &AssetEntry, failure: Failure) -> Result<(), ActError> {
+        let mut record = entry.record.clone();
+        if record.state != AssetState::Accepted {
+            return Ok(());
+        }
+        let now = now_ms();
+        let data = EventData {
+            asset_id: Some(record.id),
+            status: Some(AssetState::Failed.as_str().to_owned()),
+            class: Some(failure.class),
+            node: failure.node.clone(),
+            reason: Some(failure.reason.clone()),
+            ..EventData::default()
+        };
+        record.unsent.push(asset_event(&record.id, record.generation.number, "failed", &record.tenant, now, data));
+        record.state = AssetState::Failed;
+        record.failure = Some(failure);
+        record.ended_ms = now;
+        fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
+    }
+}
+
+/// An event about an asset; decided twice, it is one event.
+pub(crate) fn asset_event(
+    id: &AssetId,
+    generation: u32,
+    what: &str,
+    tenant: &framemill_schemas::ids::Tenant,
+    now: i64,
+    data: EventData,
+) -> Event {
+    Event::derive(&id.to_string(), &format!("{generation}/{what}"), format!("asset.{what}"), tenant, now, data)
+}
+
+/// Whoever is fenced off lost against a newer decision, which the view brings.
+pub(crate) fn fenced_is_done(outcome: Result<u64, RecordError>) -> Result<(), ActError> {
+    match outcome {
+        Ok(_) | Err(RecordError::Fenced) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

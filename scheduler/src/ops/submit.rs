@@ -1,0 +1,269 @@
+//! `POST /v1/assets`.
+
+use std::path::{Path, PathBuf};
+
+use framemill_queue::{Queue, RecordError, Records};
+use framemill_schemas::{
+    asset::{ASSET_VERSION, AssetRecord, AssetState},
+    field_error::FieldError,
+    ids::{AssetId, Tenant},
+    key::digest,
+    source::Source,
+    subject::IDEMPOTENCY_BUCKET,
+    submission::CheckedSubmission,
+};
+use framemill_telemetry::span;
+use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{OpError, asset_event, generation, now_ms};
+
+/// Format of idempotency records written by this version.
+const IDEMPOTENCY_VERSION: u32 = 1;
+
+/// What a submission is made of.
+#[derive(Clone, Debug)]
+pub struct SubmitParts<'a> {
+    /// What was asked for.
+    pub submission: CheckedSubmission,
+    /// The body as it came: what an idempotency key stands for.
+    pub body: &'a str,
+    /// The client's idempotency key.
+    pub idempotency_key: Option<&'a str>,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Encoder slots of the farm now.
+    pub slots: u32,
+    /// Folders below which path sources may lie.
+    pub folders: &'a [PathBuf],
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// The asset as it is stored.
+    pub asset: AssetRecord,
+    /// Whether this call made it.
+    pub accepted: Accepted,
+}
+
+/// Whether a submission made an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It did.
+    Now,
+    /// An earlier one with the same idempotency key did.
+    Before,
+}
+
+/// What an idempotency key stands for; it is forgotten after a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct IdempotencyRecord {
+    /// Format of this record.
+    v: u32,
+    /// Digest of the body.
+    body: String,
+    /// The asset's id, decided before the asset is created.
+    asset: AssetId,
+}
+
+/// Takes a checked submission; returns the asset, accepted.
+/// Guards: a path source lies below a configured folder; an idempotency key that came before with
+/// the same body gives the same asset, with another body nothing.
+///
+/// The idempotency record is created first, with the asset's id inside. Whoever crashes between
+/// the two, or loses the answer, is finished by the next try: it finds the id and creates what is
+/// absent. Two tries at once end in one asset, since both creations are "if absent".
+pub async fn submit(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, OpError> {
+    // Root of the asset's trace: what any process does for it is below this span.
+    let span = tracing::info_span!(
+        parent: None,
+        "asset",
+        asset = tracing::field::Empty,
+        tenant = %parts.tenant,
+        ladder = parts.submission.ladder.name,
+    );
+    submit_in(queue, parts).instrument(span).await
+}
+
+async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, OpError> {
+    let idempotency: Records<IdempotencyRecord> = queue.records(IDEMPOTENCY_BUCKET);
+    let key = parts.idempotency_key.map(|key| digest(format!("{}\n{key}", parts.tenant).as_bytes()));
+    let body = digest(parts.body.as_bytes());
+
+    let mut id = None;
+    if let Some(key) = &key {
+        id = known(&idempotency, key, &body).await?;
+        // Before the source is looked at: it may have gone since, and the answer stays the same.
+        if let Some(id) = id
+            && let Some((asset, _)) = queue.assets().get(&id.to_string()).await?
+        {
+            return Ok(Submitted { asset, accepted: Accepted::Before });
+        }
+    }
+    let source = resolve(parts.submission.source, parts.folders).await.map_err(|fault| OpError::Refused(vec![fault]))?;
+    let id = match (id, &key) {
+        (Some(id), _) => id,
+        (None, None) => new_id(),
+        (None, Some(key)) => reserve(&idempotency, key, &body).await?,
+    };
+    let span = tracing::Span::current();
+    span.record("asset", tracing::field::display(id));
+
+    let now_ms = now_ms();
+    let mut asset = AssetRecord {
+        v: ASSET_VERSION,
+        id,
+        tenant: parts.tenant,
+        source,
+        ladder: parts.submission.ladder,
+        priority: parts.submission.priority,
+        state: AssetState::Accepted,
+        generation: generation(1),
+        slots: parts.slots.max(1),
+        failure: None,
+        published: None,
+        collected: 0,
+        unsent: Vec::new(),
+        trace: span::context(&span),
+        submitted_ms: now_ms,
+        ended_ms: 0,
+    };
+    let event = asset_event(&asset, "accepted", 0, now_ms);
+    asset.unsent.push(event);
+    match queue.assets().create(&id.to_string(), &asset).await {
+        Ok(_) => {
+            tracing::info!(asset = %id, tenant = %asset.tenant, source = %asset.source, "asset accepted");
+            Ok(Submitted { asset, accepted: Accepted::Now })
+        }
+        // The same submission at the same moment.
+        Err(RecordError::Exists) => match queue.assets().get(&id.to_string()).await? {
+            Some((asset, _)) => Ok(Submitted { asset, accepted: Accepted::Before }),
+            None => Err(OpError::NoAsset(id)),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn new_id() -> AssetId {
+    AssetId::new(Uuid::now_v7())
+}
+
+/// The asset a key stands for.
+async fn known(
+    idempotency: &Records<IdempotencyRecord>,
+    key: &str,
+    body: &str,
+) -> Result<Option<AssetId>, OpError> {
+    match idempotency.get(key).await? {
+        None => Ok(None),
+        Some((record, _)) if record.body == body => Ok(Some(record.asset)),
+        Some(_) => Err(OpError::OtherBody),
+    }
+}
+
+/// Makes a key stand for a new asset, unless somebody was faster.
+async fn reserve(idempotency: &Records<IdempotencyRecord>, key: &str, body: &str) -> Result<AssetId, OpError> {
+    let record = IdempotencyRecord { v: IDEMPOTENCY_VERSION, body: body.to_owned(), asset: new_id() };
+    match idempotency.create(key, &record).await {
+        Ok(_) => Ok(record.asset),
+        Err(RecordError::Exists) => match known(idempotency, key, body).await? {
+            Some(id) => Ok(id),
+            // It expired between the two questions: a day has passed, the key is new again.
+            None => Err(OpError::Conflict("the Idempotency-Key has just expired; send the request again".to_owned())),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where a source really lies. Addresses are checked by whoever reads them, at every redirect; a
+/// path is followed through its links, so that none leads out of the configured folders.
+async fn resolve(source: Source, folders: &[PathBuf]) -> Result<Source, FieldError> {
+    let Source::Path(path) = source else { return Ok(source) };
+    let outside = || {
+        let mend = if folders.is_empty() {
+            "use s3:// or https://, or configure `scheduler.folders`".to_owned()
+        } else {
+            let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            format!("use s3:// or https://, or a file below {}", folders.join(", "))
+        };
+        FieldError::new("/source", format!("the path {} is not below a configured folder", path.display()), mend)
+    };
+    let mut roots = Vec::new();
+    for folder in folders {
+        if let Ok(root) = tokio::fs::canonicalize(folder).await {
+            roots.push(root);
+        }
+    }
+    let real = match tokio::fs::canonicalize(&path).await {
+        Ok(real) => real,
+        // Outside the folders, what exists and what does not gets the same answer.
+        Err(_) if !is_below(&path, folders) && !is_below(&path, &roots) => return Err(outside()),
+        Err(error) => {
+            let detail = format!("the file {} cannot be opened: {error}", path.display());
+            return Err(FieldError::new("/source", detail, "correct the path or its permissions"));
+        }
+    };
+    if !is_below(&real, &roots) {
+        return Err(outside());
+    }
+    match tokio::fs::metadata(&real).await {
+        Ok(facts) if !facts.is_file() => {
+            Err(FieldError::new("/source", format!("{} is not a file", path.display()), "name a video file"))
+        }
+        Ok(facts) if facts.len() == 0 => {
+            Err(FieldError::new("/source", format!("the file {} is empty", path.display()), "name a video file"))
+        }
+        Ok(_) => Ok(Source::Path(real)),
+        Err(error) => {
+            let detail = format!("the file {} cannot be opened: {error}", path.display());
+            Err(FieldError::new("/source", detail, "correct the path or its permissions"))
+        }
+    }
+}
+
+fn is_below(path: &Path, folders: &[PathBuf]) -> bool {
+    let plain = path.components().all(|part| !matches!(part, std::path::Component::ParentDir));
+    plain && folders.iter().any(|folder| path.starts_with(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn paths_lie_below_a_configured_folder_whatever_links_say() {
+        let outside = tempfile::tempdir().unwrap();
+        let secret = outside.path().join("secret.mp4");
+        std::fs::write(&secret, "x").unwrap();
+        let inside = tempfile::tempdir().unwrap();
+        let film = inside.path().join("film.mp4");
+        std::fs::write(&film, "x").unwrap();
+        std::fs::write(inside.path().join("empty.mp4"), "").unwrap();
+        std::os::unix::fs::symlink(&secret, inside.path().join("link.mp4")).unwrap();
+        std::os::unix::fs::symlink(&film, inside.path().join("good.mp4")).unwrap();
+        let folders = [inside.path().to_owned()];
+        let at = |name: &str| Source::Path(inside.path().join(name));
+
+        let real = Source::Path(std::fs::canonicalize(&film).unwrap());
+        assert_eq!(resolve(at("film.mp4"), &folders).await, Ok(real.clone()));
+        assert_eq!(resolve(at("good.mp4"), &folders).await, Ok(real));
+        let climb = format!("../{}/secret.mp4", outside.path().file_name().unwrap().to_str().unwrap());
+        for (source, says) in [
+            (Source::Path(secret.clone()), "not below"),
+            (at("link.mp4"), "not below"),
+            (at(&climb), "not below"),
+            (Source::Path("/etc/passwd".into()), "not below"),
+            (Source::Path("/no/such/file".into()), "not below"),
+            (at("missing.mp4"), "cannot be opened"),
+            (at("empty.mp4"), "is empty"),
+            (at(""), "not a file"),
+        ] {
+            let error = resolve(source.clone(), &folders).await.unwrap_err();
+            assert!(error.detail.contains(says), "{source}: {error}");
+        }
+        let error = resolve(at("film.mp4"), &[]).await.unwrap_err();
+        assert!(error.mend.contains("scheduler.folders"), "{error}");
+    }
+}

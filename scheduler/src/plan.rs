@@ -1,0 +1,332 @@
+//! From a probe and a ladder to renditions and encode jobs. Pure: no clock, no I/O, no randomness,
+//! so that any scheduler plans the same jobs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use framemill_schemas::{
+    api::Dropped,
+    asset::AssetRecord,
+    failure::{Class, Failure},
+    ids::JobId,
+    ladder::{AudioRung, EnginePolicy, VideoCodec, VideoRung},
+    lane::{Engine, Lane, Size},
+    object::generation_folder,
+    probe::{AudioTrack, Probe, Seek, SeekPoint},
+    rate::{rescale, timescale_for},
+    spec::{AudioRendition, AudioSpec, JobSpec, PackageSpec, RateControl, RungSpec, TranscodeSpec, VideoRendition},
+};
+
+use crate::chunk::{self, Chunking};
+
+/// Longest title, in milliseconds: its indexes still fit their records.
+pub const TITLE_MS_MAX: u64 = 12 * 3600 * 1000;
+/// Widest rendition; H.264 level 6.2 ends there.
+const WIDTH_MAX: u32 = 8192;
+
+/// Everything an asset's encoding consists of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Encode jobs, by unit: chunks in order of time, then sound.
+    pub parts: BTreeMap<String, Part>,
+    /// Picture renditions, in the ladder's order.
+    pub video: Vec<VideoRendition>,
+    /// Sound renditions, in the source's order.
+    pub audio: Vec<AudioRendition>,
+    /// Rungs and tracks that are not published, and why.
+    pub dropped: Vec<Dropped>,
+    /// Frames of a group of pictures.
+    pub gop_frames: u32,
+    /// Frames of a segment.
+    pub segment_frames: u32,
+    /// Ticks per second of the picture.
+    pub timescale: u32,
+    /// Generation folder.
+    pub folder: String,
+}
+
+/// One encode job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// What it does.
+    pub spec: JobSpec,
+    /// Where it waits.
+    pub lane: Lane,
+}
+
+/// Plans an asset.
+pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
+    refuse(asset, probe)?;
+    let grid = probe.video.grid;
+    let folder = generation_folder(&asset.tenant, asset.id, &asset.generation);
+    let gop_frames = frames_in(asset.ladder.gop_s, probe);
+    let segment_frames = gop_frames * (asset.ladder.segment_s / asset.ladder.gop_s);
+    let timescale = timescale_for(grid.rate);
+
+    let mut dropped = Vec::new();
+    let rungs = keep_rungs(&asset.ladder.video, asset.ladder.upscale, probe, &mut dropped)?;
+    let chunking = match probe.video.seek {
+        Seek::FromStart => Chunking::whole(grid.frames, asset.slots),
+        Seek::Points(_) => chunk::chunks(grid, segment_frames, asset.slots),
+    };
+
+    let mut parts = BTreeMap::new();
+    let mut parts_of: BTreeMap<VideoCodec, Vec<JobId>> = BTreeMap::new();
+    let codecs: BTreeSet<_> = rungs.iter().map(|rung| rung.codec).collect();
+    for codec in codecs {
+        let of_codec: Vec<_> = rungs.iter().filter(|rung| rung.codec == codec).map(|rung| rung.spec.clone()).collect();
+        let pixels: u64 = of_codec.iter().map(|rung| u64::from(rung.width) * u64::from(rung.height)).sum();
+        let size = Size::of_pixel_rate(pixels * u64::from(grid.rate.num) / u64::from(grid.rate.den));
+        let lane = Lane::Encode { engine: Engine::Any, codec, size, priority: asset.priority };
+        for (index, range) in chunking.ranges.iter().enumerate() {
+            let unit = format!("transcode/{}/{index:04}", codec.as_str());
+            let spec = JobSpec::Transcode(TranscodeSpec {
+                source: asset.source.clone(),
+                identity: probe.identity.clone(),
+                folder: folder.clone(),
+                stream: probe.video.stream,
+                grid,
+                start_frame: range.start,
+                end_frame: range.end,
+                seek: seek_within(&probe.video.seek, range),
+                deinterlace: probe.video.interlaced,
+                gop_frames,
+                segment_frames,
+                timescale,
+                threads: chunking.threads,
+                codec,
+                rungs: of_codec.clone(),
+            });
+            parts_of.entry(codec).or_default().push(derive(asset, &unit));
+            parts.insert(unit, Part { spec, lane });
+        }
+    }
+    let video = rungs
+        .into_iter()
+        .map(|rung| VideoRendition {
+            parts: parts_of[&rung.codec].clone(),
+            name: rung.spec.name,
+            codec: rung.codec,
+            width: rung.spec.width,
+            height: rung.spec.height,
+            bitrate_kbps: match rung.spec.rate_control {
+                RateControl::Average { bitrate_kbps, .. } => Some(bitrate_kbps),
+                RateControl::Quality { .. } => None,
+            },
+        })
+        .collect();
+
+    let mut audio = Vec::new();
+    for sound in keep_audio(&asset.ladder.audio, probe, &mut dropped) {
+        let unit = format!("audio/{}", sound.name);
+        let spec = JobSpec::Audio(AudioSpec {
+            source: asset.source.clone(),
+            identity: probe.identity.clone(),
+            folder: folder.clone(),
+            rendition: sound.name.clone(),
+            stream: sound.track.stream,
+            grid,
+            segment_frames,
+            codec: sound.rung.codec,
+            channels: sound.channels,
+            bitrate_kbps: sound.rung.bitrate_kbps,
+        });
+        let lane = Lane::Plain { kind: spec.kind(), priority: asset.priority };
+        audio.push(AudioRendition {
+            part: derive(asset, &unit),
+            name: sound.name,
+            rung: sound.rung.name.clone(),
+            channels: sound.channels,
+            bitrate_kbps: sound.rung.bitrate_kbps,
+            language: sound.track.language.clone(),
+            label: sound.label,
+            default: sound.default,
+        });
+        parts.insert(unit, Part { spec, lane });
+    }
+
+    Ok(Plan { parts, video, audio, dropped, gop_frames, segment_frames, timescale, folder })
+}
+
+impl Plan {
+    /// What the package job is told, given the round each part is in.
+    pub fn package(&self, asset: &AssetRecord, probe: &Probe, round_of: impl Fn(&str) -> u32) -> PackageSpec {
+        let latest: BTreeMap<JobId, JobId> = self
+            .parts
+            .keys()
+            .map(|unit| {
+                (derive(asset, unit), JobId::derive(asset.id, asset.generation.number, unit, round_of(unit)))
+            })
+            .collect();
+        let mut video = self.video.clone();
+        for part in video.iter_mut().flat_map(|rendition| &mut rendition.parts) {
+            *part = latest[part];
+        }
+        let mut audio = self.audio.clone();
+        for rendition in &mut audio {
+            rendition.part = latest[&rendition.part];
+        }
+        PackageSpec {
+            folder: self.folder.clone(),
+            grid: probe.video.grid,
+            segment_frames: self.segment_frames,
+            gop_frames: self.gop_frames,
+            timescale: self.timescale,
+            rate: probe.video.grid.rate,
+            video,
+            audio,
+        }
+    }
+}
+
+/// The id of a unit's first round; later rounds replace it in [`Plan::package`].
+fn derive(asset: &AssetRecord, unit: &str) -> JobId {
+    JobId::derive(asset.id, asset.generation.number, unit, 0)
+}
+
+fn refuse(asset: &AssetRecord, probe: &Probe) -> Result<(), Failure> {
+    let duration_ms = probe.video.grid.duration_ms();
+    if duration_ms > TITLE_MS_MAX {
+        return Err(Failure::input(
+            "too-long",
+            format!("the title lasts {} s, more than {} s", duration_ms / 1000, TITLE_MS_MAX / 1000),
+        )
+        .mend("submit it in parts"));
+    }
+    if asset.ladder.engine == EnginePolicy::RequireHardware {
+        return Err(Failure::new(
+            Class::Resource,
+            "no-hardware-encoder",
+            format!("the ladder {:?} requires a hardware encoder and the fleet offers none", asset.ladder.name),
+        )
+        .mend("use engine: prefer-hardware or software, or add a node with a hardware encoder"));
+    }
+    Ok(())
+}
+
+/// Whole frames closest to a length; at least one.
+fn frames_in(millis: u32, probe: &Probe) -> u32 {
+    let rate = probe.video.grid.rate;
+    let frames = rescale(i64::from(millis), u64::from(rate.num), u64::from(rate.den) * 1000);
+    u32::try_from(frames.max(1)).expect("a ladder's lengths are at most a minute")
+}
+
+struct SizedRung {
+    codec: VideoCodec,
+    spec: RungSpec,
+}
+
+fn keep_rungs(
+    rungs: &[VideoRung],
+    upscale: bool,
+    probe: &Probe,
+    dropped: &mut Vec<Dropped>,
+) -> Result<Vec<SizedRung>, Failure> {
+    let source_height = probe.video.height.next_multiple_of(2);
+    let fits = |rung: &&VideoRung| upscale || rung.height <= source_height;
+    let mut kept: Vec<VideoRung> = rungs.iter().filter(fits).cloned().collect();
+    if kept.is_empty() {
+        // A source smaller than every rung is still published, at its own size: by the smallest
+        // rung of the first codec.
+        let smallest = rungs.iter().min_by_key(|rung| rung.height).expect("a ladder has a video rung");
+        kept.push(VideoRung { height: source_height, ..smallest.clone() });
+    }
+    for rung in rungs.iter().filter(|rung| !kept.iter().any(|kept| kept.name == rung.name)) {
+        dropped.push(Dropped {
+            name: rung.name.clone(),
+            reason: format!("{} lines are more than the source's {}", rung.height, probe.video.height),
+        });
+    }
+    kept.into_iter().map(|rung| size_rung(rung, probe)).collect()
+}
+
+fn size_rung(rung: VideoRung, probe: &Probe) -> Result<SizedRung, Failure> {
+    let (source_width, source_height) = (u64::from(probe.video.width), u64::from(probe.video.height.max(1)));
+    // The even width closest to the source's shape.
+    let half = (u64::from(rung.height) * source_width + source_height) / (2 * source_height);
+    let width = u32::try_from(2 * half.max(1)).ok().filter(|width| *width <= WIDTH_MAX).ok_or_else(|| {
+        Failure::input(
+            "too-wide",
+            format!("at {} lines a source of {source_width}x{source_height} is over {WIDTH_MAX} pixels wide", rung.height),
+        )
+        .mend("crop the source, or use lower rungs")
+    })?;
+    let rate_control = match (rung.bitrate_kbps, rung.quality) {
+        (Some(bitrate_kbps), _) => RateControl::Average {
+            bitrate_kbps,
+            maxrate_kbps: rung.maxrate_kbps.unwrap_or(bitrate_kbps.saturating_mul(3) / 2),
+        },
+        (None, quality) => RateControl::Quality {
+            quality: quality.expect("a checked rung has a bitrate or a quality"),
+            maxrate_kbps: rung.maxrate_kbps,
+        },
+    };
+    let preset = rung.preset().to_owned();
+    Ok(SizedRung {
+        codec: rung.codec,
+        spec: RungSpec { name: rung.name, width, height: rung.height, rate_control, preset },
+    })
+}
+
+struct Sound<'a> {
+    track: &'a AudioTrack,
+    rung: &'a AudioRung,
+    name: String,
+    label: String,
+    channels: u8,
+    default: bool,
+}
+
+fn keep_audio<'a>(rungs: &'a [AudioRung], probe: &'a Probe, dropped: &mut Vec<Dropped>) -> Vec<Sound<'a>> {
+    let widest = probe.audio.iter().map(|track| track.channels).max().unwrap_or(0);
+    let mut kept: Vec<_> = rungs.iter().filter(|rung| rung.channels <= 2 || u32::from(rung.channels) <= widest).collect();
+    if kept.is_empty() {
+        kept.extend(rungs.first());
+    }
+    for rung in rungs.iter().filter(|rung| !kept.iter().any(|kept| kept.name == rung.name)) {
+        dropped.push(Dropped {
+            name: rung.name.clone(),
+            reason: format!("{} channels are more than the source's {widest}", rung.channels),
+        });
+    }
+    let default = probe.audio.iter().position(|track| track.default).unwrap_or(0);
+    let mut names = BTreeSet::new();
+    let mut sounds = Vec::new();
+    for rung in kept {
+        for (index, track) in probe.audio.iter().enumerate() {
+            let name = if probe.audio.len() == 1 {
+                rung.name.clone()
+            } else {
+                unique_name(&rung.name, track, index, &mut names)
+            };
+            let label = track.title.clone().or_else(|| track.language.clone());
+            sounds.push(Sound {
+                track,
+                rung,
+                name,
+                label: label.unwrap_or_else(|| format!("Audio {}", index + 1)),
+                channels: rung.channels,
+                default: index == default,
+            });
+        }
+    }
+    sounds
+}
+
+/// `stereo-no`, or `stereo-2` where the language is unknown or taken.
+fn unique_name(rung: &str, track: &AudioTrack, index: usize, names: &mut BTreeSet<String>) -> String {
+    let numbered = format!("{rung}-{}", index + 1);
+    let language = track.language.as_deref().unwrap_or_default();
+    let named = format!("{rung}-{language}");
+    let usable = !language.is_empty() && framemill_schemas::ids::is_name(&named);
+    let name = if usable && !names.contains(&named) { named } else { numbered };
+    names.insert(name.clone());
+    name
+}
+
+/// The points a job of this range may need: the last one before it, and those inside, where it
+/// may have to resume.
+fn seek_within(seek: &Seek, range: &std::ops::Range<u64>) -> Vec<SeekPoint> {
+    let Seek::Points(points) = seek else { return Vec::new() };
+    let first = points.partition_point(|point| point.frame <= range.start).saturating_sub(1);
+    points[first..].iter().take_while(|point| point.frame < range.end).copied().collect()
+}

@@ -1,0 +1,108 @@
+//! One scheduler: its API and its loops, until told to stop.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use framemill_queue::{Queue, QueueError, lease};
+use framemill_storage::Store;
+use framemill_telemetry::shutdown::Shutdown;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    act::Actor,
+    api,
+    ladders::{LadderError, Ladders},
+    loops::{collect, drive, notify, reap, sweep, watch},
+    view::View,
+};
+
+/// For this long a silent holder keeps its job, and a silent scheduler its loops.
+pub const LEASE: Duration = Duration::from_secs(15);
+
+/// What a scheduler is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SchedulerConfig {
+    /// Address of the API and the page.
+    pub listen: std::net::SocketAddr,
+    /// Path sources are taken below these folders only.
+    pub folders: Vec<PathBuf>,
+    /// Folder of ladders besides the built-in ones.
+    pub ladders: Option<PathBuf>,
+}
+
+impl Default for SchedulerConfig {
+    fn default() -> Self {
+        Self { listen: ([127, 0, 0, 1], 8080).into(), folders: Vec::new(), ladders: None }
+    }
+}
+
+/// What a scheduler is made of.
+pub struct SchedulerParts {
+    /// What it is told.
+    pub config: SchedulerConfig,
+    /// Records, hints and events.
+    pub queue: Queue,
+    /// Objects.
+    pub store: Store,
+    /// Where the API listens.
+    pub listener: TcpListener,
+    /// What the records say; shared, so that the caller can tell whether it is current.
+    pub view: View,
+    /// When to stop.
+    pub shutdown: Shutdown,
+}
+
+/// Why a scheduler does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum SchedulerError {
+    /// The queue.
+    #[error("the scheduler cannot use NATS")]
+    Queue(#[from] QueueError),
+    /// A ladder file.
+    #[error(transparent)]
+    Ladders(#[from] LadderError),
+    /// The listener.
+    #[error("the API cannot listen")]
+    Listen(#[from] std::io::Error),
+}
+
+/// Runs until the shutdown says so. A scheduler holds nothing that must be finished: what it was
+/// about to do, another one does.
+pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
+    let SchedulerParts { config, queue, store, listener, view, shutdown } = parts;
+    let stop = shutdown.drain.child_token();
+    let ladders = Arc::new(Ladders::load(config.ladders.as_deref())?);
+    let actor = Arc::new(Actor::new(queue.clone(), store.clone(), view.clone()));
+    let state = api::ApiState::new(queue.clone(), store.clone(), view.clone(), config, ladders);
+    let process = Uuid::new_v4();
+
+    let served = async {
+        let outcome = api::serve(state, listener, stop.clone()).await;
+        stop.cancel();
+        outcome
+    };
+    let (served, (), (), (), (), (), ()) = tokio::join!(
+        served,
+        watch::run(&queue, &view, &stop),
+        drive::run(&actor, &stop),
+        notify::run(&queue, &view, &stop),
+        sweep::run(&queue, &view, &stop),
+        once(&queue, "reaper", process, &stop, async |held| reap::run(&queue, &view, LEASE, &held).await),
+        once(&queue, "collector", process, &stop, async |held| collect::run(&queue, &store, &view, &held).await),
+    );
+    Ok(served?)
+}
+
+/// Runs a loop while this scheduler holds its lease.
+async fn once(
+    queue: &Queue,
+    name: &str,
+    process: Uuid,
+    stop: &CancellationToken,
+    body: impl AsyncFn(CancellationToken),
+) {
+    lease::hold(queue, name, process, LEASE, stop, body).await;
+}
