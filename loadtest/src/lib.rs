@@ -1,1 +1,10 @@
-//! placeholder
+//! Benchmarks and load: drives the farm only from outside, as a user would, through the binary
+//! and what it prints. No service links it.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod bench;
+mod farm;
+mod median;
+mod plain;
+mod quality;

@@ -1,1 +1,15 @@
-//! placeholder
+//! The data plane's service: claims probe, transcode and audio jobs, runs them with ffmpeg on
+//! sources read through its own loopback reader, and puts finished segments into the store while
+//! encoding continues.
+//!
+//! It never plans, and it serves nobody but its own ffmpeg.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod jobs;
+mod metrics;
+mod run;
+pub mod source;
+mod upload;
+
+pub use run::{WorkerConfig, WorkerParts, run};

@@ -1,0 +1,55 @@
+//! Every metric of a worker.
+
+use framemill_schemas::{failure::Class, job::JobKind};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram},
+};
+
+/// The worker's instruments.
+pub struct Metrics {
+    attempts: Counter<u64>,
+    attempt_seconds: Histogram<f64>,
+    segments: Counter<u64>,
+    segment_bytes: Counter<u64>,
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn new() -> Self {
+        let meter = framemill_telemetry::meter("worker");
+        Self {
+            attempts: meter
+                .u64_counter("framemill_worker_attempts")
+                .with_description("Attempts that ended, by kind and outcome")
+                .build(),
+            attempt_seconds: meter
+                .f64_histogram("framemill_worker_attempt_seconds")
+                .with_description("Time from claim to the end of an attempt, by kind")
+                .with_boundaries(vec![0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
+                .build(),
+            segments: meter
+                .u64_counter("framemill_worker_segments_stored")
+                .with_description("Segments stored, or found stored by an earlier attempt")
+                .build(),
+            segment_bytes: meter
+                .u64_counter("framemill_worker_segment_stored_bytes")
+                .with_description("Bytes of those segments")
+                .build(),
+        }
+    }
+
+    /// An attempt ended.
+    pub fn attempt(&self, kind: JobKind, outcome: Result<(), Class>, seconds: f64) {
+        let kind = KeyValue::new("kind", kind.as_str());
+        let outcome = KeyValue::new("outcome", outcome.map_or_else(Class::as_str, |()| "done"));
+        self.attempts.add(1, &[kind.clone(), outcome]);
+        self.attempt_seconds.record(seconds, &[kind]);
+    }
+
+    /// A segment is stored.
+    pub fn segment(&self, bytes: u64) {
+        self.segments.add(1, &[]);
+        self.segment_bytes.add(bytes, &[]);
+    }
+}
