@@ -1,0 +1,62 @@
+//! Options of the software encoders: exact, closed groups of pictures, one keyframe each.
+
+use framemill_schemas::{
+    ladder::VideoCodec,
+    spec::{RateControl, RungSpec, TranscodeSpec},
+};
+
+use crate::toolchain::software_encoder;
+
+/// Codec options of one rung.
+pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec) -> Vec<String> {
+    let gop = spec.gop_frames.to_string();
+    let threads = spec.threads.max(1).to_string();
+    let mut args = Vec::new();
+    let mut add = |pairs: &[(&str, &str)]| {
+        for (key, value) in pairs {
+            args.extend([(*key).to_owned(), (*value).to_owned()]);
+        }
+    };
+    add(&[("-c:v", software_encoder(spec.codec)), ("-preset", &rung.preset), ("-threads", &threads)]);
+    add(&[("-g", &gop), ("-keyint_min", &gop), ("-flags", "+cgop+bitexact")]);
+    match spec.codec {
+        VideoCodec::H264 => add(&[("-sc_threshold", "0"), ("-profile:v", "high")]),
+        VideoCodec::Hevc => add(&[("-tag:v", "hvc1"), ("-x265-params", &x265(spec))]),
+        VideoCodec::Av1 => add(&[("-svtav1-params", &svt_av1(spec))]),
+    }
+    match rung.rate_control {
+        RateControl::Average { bitrate_kbps, maxrate_kbps } => {
+            add(&[("-b:v", &format!("{bitrate_kbps}k"))]);
+            if spec.codec != VideoCodec::Av1 {
+                add(&peak(maxrate_kbps).each_ref().map(|(key, value)| (*key, value.as_str())));
+            }
+        }
+        RateControl::Quality { quality, maxrate_kbps } => {
+            add(&[("-crf", &quality.to_string())]);
+            if let Some(kbps) = maxrate_kbps {
+                add(&peak(kbps).each_ref().map(|(key, value)| (*key, value.as_str())));
+            }
+        }
+    }
+    args
+}
+
+/// A buffer of one second at the peak.
+fn peak(kbps: u32) -> [(&'static str, String); 2] {
+    [("-maxrate", format!("{kbps}k")), ("-bufsize", format!("{kbps}k"))]
+}
+
+fn x265(spec: &TranscodeSpec) -> String {
+    let (gop, threads) = (spec.gop_frames, spec.threads.max(1));
+    // Pools of worker threads are per process: without a bound each encoder takes every core.
+    let pools = if threads == 1 { "none".to_owned() } else { threads.to_string() };
+    format!(
+        "keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:repeat-headers=0:pools={pools}:frame-threads={}:log-level=warning",
+        threads.min(4)
+    )
+}
+
+fn svt_av1(spec: &TranscodeSpec) -> String {
+    // Older versions count processors here, newer ones levels; 1 means one of either.
+    format!("scd=0:lp={}", spec.threads.clamp(1, 6))
+}

@@ -1,0 +1,150 @@
+//! Strict decoding: every picture or sound frame of a rendition, the first fault ends it.
+//!
+//! The bytes come from the caller and go into ffmpeg's stdin; nothing is decoded twice and
+//! nothing is written anywhere.
+
+use bytes::Bytes;
+use framemill_schemas::{failure::Failure, spec::AAC_FRAME_SAMPLES};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt},
+    process::ChildStdin,
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    child::{self, Activity, Start},
+    command,
+    toolchain::Toolchain,
+};
+
+/// What is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+/// What came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Pictures, or AAC frames (samples divided by 1024, rounded up).
+    pub frames: u64,
+}
+
+/// Why a stream was not decoded to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeFault {
+    /// The stream is broken.
+    #[error("the stream cannot be decoded")]
+    Stream {
+        /// What ffmpeg says of it.
+        evidence: String,
+    },
+    /// We are in trouble, and know nothing about the stream.
+    #[error("decoding failed: {}", .0.reason)]
+    Failure(Failure),
+}
+
+/// Decodes a stream: `bytes` brings the initialisation segment, then segments in order, and its
+/// end is the stream's.
+pub async fn decode_strict(
+    tools: &Toolchain,
+    media: Media,
+    bytes: mpsc::Receiver<Bytes>,
+    cancel: &CancellationToken,
+) -> Result<Decoded, DecodeFault> {
+    let span = tracing::info_span!("ffmpeg", purpose = "decode", ?media);
+    run(tools, media, bytes, cancel).instrument(span).await
+}
+
+async fn run(
+    tools: &Toolchain,
+    media: Media,
+    bytes: mpsc::Receiver<Bytes>,
+    cancel: &CancellationToken,
+) -> Result<Decoded, DecodeFault> {
+    let start = Start {
+        program: tools.ffmpeg(),
+        setpriv: tools.setpriv(),
+        args: command::decode(tools.ffmpeg(), media),
+        outputs: usize::from(media == Media::Audio),
+        stdin: true,
+    };
+    let mut child = child::start(start).await.map_err(DecodeFault::Failure)?;
+    let stdin = child.stdin.take().expect("stdin was asked for");
+    let stdout = child.stdout.take().expect("it was just started");
+    let listing = child.outputs.pop();
+    let activity = Activity::default();
+    let work = async {
+        let sound = async {
+            match listing {
+                Some(listing) => sum_durations(listing, &activity).await,
+                None => Ok(0),
+            }
+        };
+        let ((), pictures, samples) = tokio::join!(feed(stdin, bytes, &activity), last_frame(stdout, &activity), sound);
+        Ok(match media {
+            Media::Video => pictures?,
+            Media::Audio => samples?.div_ceil(AAC_FRAME_SAMPLES),
+        })
+    };
+    let (frames, exit) = child.supervise(work, &activity, child::STALL, cancel).await.map_err(DecodeFault::Failure)?;
+    match exit.status.code() {
+        // What it only warns of (an init it finds odd, a stream without pictures) counts too where
+        // it is an error by its own word.
+        Some(0) if !exit.stderr.contains("[error]") && !exit.stderr.contains("[fatal]") => Ok(Decoded { frames }),
+        Some(_) => Err(DecodeFault::Stream { evidence: exit.stderr }),
+        None => Err(DecodeFault::Failure(crate::failures::of_exit(exit.status, &exit.stderr))),
+    }
+}
+
+/// Writes the stream into the child. A child that gave up closes its end: why is in its stderr.
+async fn feed(mut stdin: ChildStdin, mut bytes: mpsc::Receiver<Bytes>, activity: &Activity) {
+    loop {
+        let waiting = activity.hold();
+        let Some(mut next) = bytes.recv().await else { return };
+        drop(waiting);
+        while !next.is_empty() {
+            match stdin.write_buf(&mut next).await {
+                Ok(_) => activity.beat(),
+                // Not taking the rest tells the sender to stop as well.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// The last `frame=` of the progress report: it is written once more at the end, exactly.
+async fn last_frame(stdout: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
+    let mut frames = 0;
+    child::lines(stdout, |line| {
+        if let Some(count) = line.strip_prefix("frame=").and_then(|count| count.trim().parse().ok()) {
+            if count != frames {
+                activity.beat();
+            }
+            frames = count;
+        }
+        true
+    })
+    .await?;
+    Ok(frames)
+}
+
+/// Sums the fourth column of a `framecrc` listing: the duration of each decoded frame, in samples.
+async fn sum_durations(listing: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
+    let mut samples = 0_u64;
+    child::lines(listing, |line| {
+        if !line.starts_with('#') {
+            let duration = line.split(',').nth(3).and_then(|column| column.trim().parse::<u64>().ok());
+            samples = samples.saturating_add(duration.unwrap_or_default());
+            activity.beat();
+        }
+        true
+    })
+    .await?;
+    Ok(samples)
+}

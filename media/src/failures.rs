@@ -1,0 +1,141 @@
+//! From how ffmpeg ended to whose fault it was. Pure.
+
+use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
+use framemill_schemas::failure::{Class, Failure};
+
+/// Something ffmpeg says, and what it means. The first that is found decides; causes that only
+/// this machine has come before those a source can have.
+struct Sign {
+    says: &'static str,
+    class: Class,
+    code: &'static str,
+    reason: &'static str,
+    mend: Option<&'static str>,
+}
+
+const fn sign(
+    says: &'static str,
+    class: Class,
+    code: &'static str,
+    reason: &'static str,
+    mend: Option<&'static str>,
+) -> Sign {
+    Sign { says, class, code, reason, mend }
+}
+
+const SIGNS: &[Sign] = &[
+    sign("Cannot allocate memory", Class::Resource, "out-of-memory", "ffmpeg ran out of memory", None),
+    sign("No space left on device", Class::Resource, "disk-full", "ffmpeg found no room on a disk", None),
+    sign(
+        "Unknown encoder",
+        Class::Resource,
+        "encoder-missing",
+        "this node's ffmpeg has no such encoder",
+        Some("install a full build of ffmpeg on every node"),
+    ),
+    sign("Unrecognized option", Class::Bug, "ffmpeg-usage", "ffmpeg does not know an option it was given", None),
+    sign("Error setting option", Class::Bug, "ffmpeg-usage", "ffmpeg refuses the value of an option", None),
+    sign("Option not found", Class::Bug, "ffmpeg-usage", "ffmpeg does not know an option it was given", None),
+    sign("No such filter", Class::Bug, "ffmpeg-usage", "ffmpeg does not have a filter that is needed", None),
+    sign("Connection refused", Class::Transient, "source-unreachable", "the source could not be read", None),
+    sign("Connection reset", Class::Transient, "source-unreachable", "reading the source was cut off", None),
+    sign("Server returned 5", Class::Transient, "source-unreachable", "the source could not be read", None),
+    sign("Server returned 4", Class::Transient, "source-unreachable", "the source could not be read", None),
+    sign("Input/output error", Class::Transient, "source-unreachable", "the source could not be read", None),
+    sign(
+        "partial file",
+        Class::Input,
+        "source-truncated",
+        "the source is cut short: its index names more media than it holds",
+        Some("upload the whole file again"),
+    ),
+    sign(
+        "Decoder not found",
+        Class::Input,
+        "codec-not-taken",
+        "the source's codec cannot be decoded",
+        Some("convert it to a common codec first"),
+    ),
+    sign(
+        "no decoder found",
+        Class::Input,
+        "codec-not-taken",
+        "the source's codec cannot be decoded",
+        Some("convert it to a common codec first"),
+    ),
+    sign(
+        "Invalid data found when processing input",
+        Class::Input,
+        "source-damaged",
+        "the source holds data that cannot be decoded",
+        Some("check that it plays, and upload it again"),
+    ),
+];
+
+/// Why an ffmpeg that did not end well did so.
+pub(crate) fn of_exit(status: ExitStatus, stderr: &str) -> Failure {
+    if let Some(signal) = status.signal() {
+        let reason = format!("ffmpeg was ended by signal {signal}");
+        let (class, code) =
+            if signal == 9 { (Class::Resource, "ffmpeg-killed") } else { (Class::Transient, "ffmpeg-crashed") };
+        return Failure::new(class, code, reason).evidence(stderr);
+    }
+    let found = SIGNS.iter().find(|sign| stderr.contains(sign.says));
+    let failure = match found {
+        Some(sign) => {
+            let failure = Failure::new(sign.class, sign.code, sign.reason);
+            if let Some(mend) = sign.mend { failure.mend(mend) } else { failure }
+        }
+        None => Failure::new(
+            Class::Transient,
+            "ffmpeg-failed",
+            format!("ffmpeg gave up with exit code {}", status.code().unwrap_or_default()),
+        ),
+    };
+    failure.evidence(stderr)
+}
+
+/// A source that ends before its plan does.
+pub(crate) fn truncated(done: u64, planned: u64, what: &str) -> Failure {
+    Failure::input("source-truncated", format!("the source ends after {done} of {planned} {what}"))
+        .mend("upload the whole file again; if it plays to its end, tell us")
+}
+
+/// Takes the source's address, which is a secret of this process, out of what ffmpeg said.
+pub(crate) fn redact(mut failure: Failure, url: &str) -> Failure {
+    let clean = |text: String| if url.is_empty() { text } else { text.replace(url, "<source>") };
+    failure.reason = clean(failure.reason);
+    failure.evidence = failure.evidence.map(clean);
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_has_its_class() {
+        let exit = |code: i32| ExitStatus::from_raw(code << 8);
+        for (stderr, class, code) in [
+            ("[mov] stream 0, offset 0x30: partial file", Class::Input, "source-truncated"),
+            ("x: Cannot allocate memory\nInvalid data found when processing input", Class::Resource, "out-of-memory"),
+            ("Unknown encoder 'libx265'", Class::Resource, "encoder-missing"),
+            ("Unrecognized option 'foo'.", Class::Bug, "ffmpeg-usage"),
+            ("http://h/x: Server returned 404 Not Found", Class::Transient, "source-unreachable"),
+            ("what?", Class::Transient, "ffmpeg-failed"),
+        ] {
+            let failure = of_exit(exit(1), stderr);
+            assert_eq!((failure.class, failure.code.as_str()), (class, code), "{stderr}");
+        }
+        assert_eq!(of_exit(ExitStatus::from_raw(9), "").code, "ffmpeg-killed");
+        assert_eq!(of_exit(ExitStatus::from_raw(11), "").code, "ffmpeg-crashed");
+    }
+
+    #[test]
+    fn the_address_of_a_source_never_leaves() {
+        let url = "http://127.0.0.1:4711/secret";
+        let failure = redact(of_exit(ExitStatus::from_raw(256), &format!("{url}: what?")), url);
+        assert_eq!(failure.evidence.as_deref(), Some("<source>: what?"));
+    }
+}

@@ -1,0 +1,178 @@
+//! The listing of packets (or of decoded pictures): read line by line, kept within a bound.
+
+use framemill_schemas::{failure::Failure, rate::Ratio};
+
+use super::{
+    describe::{Description, clamp, ticks_to_us},
+    seek::Keyframes,
+};
+use crate::formats::Format;
+
+/// A step of the clock that no broadcast makes: beyond it a recording was joined or its clock was
+/// set, and what lies between is not known.
+const JUMP_US: i64 = 10_000_000;
+/// A step back that reordering does not explain.
+const STEP_BACK_US: i64 = 1_000_000;
+/// How much earlier than its container says a whole source may end: durations are rounded, and
+/// are sometimes those of the longest subtitle.
+const END_SLACK_US: i64 = 3_000_000;
+
+/// What the picture's timestamps mean.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    pub format: &'static Format,
+    pub time_base: Ratio,
+    pub stream: u32,
+}
+
+/// When pictures are shown, summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Pictures that are shown.
+    pub count: u64,
+    /// Those of them without a timestamp.
+    pub missing: u64,
+    /// Smallest timestamp.
+    pub first: Option<i64>,
+    /// Largest timestamp, and how long that picture is shown where it is said.
+    pub last: Option<(i64, Option<i64>)>,
+}
+
+impl Times {
+    pub fn add(&mut self, pts: Option<i64>, duration: Option<i64>) {
+        self.count += 1;
+        let Some(pts) = pts else {
+            self.missing += 1;
+            return;
+        };
+        self.first = Some(self.first.map_or(pts, |first| first.min(pts)));
+        if self.last.is_none_or(|(last, _)| pts >= last) {
+            self.last = Some((pts, duration.filter(|ticks| *ticks > 0)));
+        }
+    }
+
+    /// Takes a line of the listing of decoded pictures.
+    pub fn frame(&mut self, line: &str) {
+        let fields = Fields::of(line);
+        // Older versions call it pkt_duration.
+        self.add(fields.number("best_effort_timestamp"), fields.number("duration").or(fields.number("pkt_duration")));
+    }
+}
+
+/// What the packets of a source say.
+pub(super) struct Index {
+    clock: Clock,
+    /// Seconds per tick of each stream, by index.
+    time_bases: Vec<Option<Ratio>>,
+    pub times: Times,
+    pub keyframes: Keyframes,
+    /// The last picture's place on the decoder's clock.
+    previous: Option<i64>,
+    /// Where the last packet of any stream ends.
+    end_us: Option<i64>,
+}
+
+impl Index {
+    pub fn new(description: &Description, clock: Clock) -> Self {
+        let bases = description.streams.iter().map(|stream| stream.time_base().ok()).collect();
+        Self {
+            clock,
+            time_bases: bases,
+            times: Times::default(),
+            keyframes: Keyframes::new(clock.format.indexed),
+            previous: None,
+            end_us: None,
+        }
+    }
+
+    /// Takes a line of the listing of packets.
+    pub fn packet(&mut self, line: &str) -> Result<(), Failure> {
+        let fields = Fields::of(line);
+        let Some(stream) = fields.number("stream_index") else { return Ok(()) };
+        let (pts, dts) = (fields.number("pts"), fields.number("dts"));
+        let duration = fields.number("duration");
+        let base = usize::try_from(stream).ok().and_then(|index| *self.time_bases.get(index)?);
+        if let (Some(at), Some(base)) = (pts.or(dts), base) {
+            let end = ticks_to_us(at.saturating_add(duration.unwrap_or(0)), base);
+            self.end_us = Some(self.end_us.map_or(end, |latest| latest.max(end)));
+        }
+        if stream != i64::from(self.clock.stream) {
+            return Ok(());
+        }
+        self.check_step(dts.or(pts))?;
+        let flags = fields.text("flags").unwrap_or_default();
+        // Outside the edit list: decoded for what follows, but never shown.
+        if flags.contains('D') {
+            return Ok(());
+        }
+        self.times.add(pts, duration);
+        if let (true, Some(pts)) = (flags.contains('K'), pts) {
+            self.keyframes.add(pts);
+        }
+        Ok(())
+    }
+
+    fn check_step(&mut self, at: Option<i64>) -> Result<(), Failure> {
+        let Some(at) = at else { return Ok(()) };
+        let before = self.previous.replace(at);
+        let (true, Some(before)) = (self.clock.format.may_jump, before) else { return Ok(()) };
+        let step_us = ticks_to_us(at.saturating_sub(before), self.clock.time_base);
+        if (-STEP_BACK_US..=JUMP_US).contains(&step_us) {
+            return Ok(());
+        }
+        let first_us =
+            self.times.first.map_or(0, |first| ticks_to_us(before.saturating_sub(first), self.clock.time_base));
+        Err(Failure::input(
+            "timestamp-jump",
+            format!(
+                "the source's clock jumps by {} s, {} s into the picture",
+                step_us / 1_000_000,
+                first_us.max(0) / 1_000_000
+            ),
+        )
+        .mend("cut the recording there, or remux it with continuous timestamps"))
+    }
+
+    /// Whether the source is all there: what its container promises has come.
+    pub fn check(&self, description: &Description, stderr: &str) -> Result<(), Failure> {
+        let cut = |reason: String| {
+            Failure::input("source-truncated", reason)
+                .mend("upload the whole file again; it is shorter than it says")
+                .evidence(stderr)
+        };
+        if ["partial file", "ended prematurely", "truncat"].iter().any(|sign| stderr.contains(sign)) {
+            return Err(cut("the source is cut off in the middle".to_owned()));
+        }
+        // Recordings promise nothing: their duration is estimated from what is there.
+        let promised =
+            description.format.end_us().filter(|_| !self.clock.format.may_jump || self.clock.format.demuxer == "flv");
+        if let (Some(promised), Some(end)) = (promised, self.end_us)
+            && end < promised.saturating_sub(END_SLACK_US)
+        {
+            let (has, says) = (end - description.format.start_us(), promised - description.format.start_us());
+            return Err(cut(format!(
+                "the source ends after {} s, its index says {} s",
+                has.max(0) / 1_000_000,
+                says / 1_000_000
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a line: `key=value|key=value`.
+struct Fields<'a>(&'a str);
+
+impl<'a> Fields<'a> {
+    fn of(line: &'a str) -> Self {
+        Self(line.trim_end())
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.0.split('|').filter_map(|field| field.split_once('=')).find(|(name, _)| *name == key).map(|(_, text)| text)
+    }
+
+    fn number(&self, key: &str) -> Option<i64> {
+        self.text(key)?.parse().ok().map(clamp)
+    }
+}

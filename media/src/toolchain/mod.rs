@@ -1,0 +1,198 @@
+//! The ffmpeg and ffprobe that are used: found, and checked once for everything needed, so that
+//! nothing is found missing in the middle of a job.
+
+mod features;
+
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use framemill_schemas::ladder::VideoCodec;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::child::{Start, capture};
+
+/// Section `[ffmpeg]` of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FfmpegConfig {
+    /// Path of ffmpeg; from `PATH` where left out.
+    pub ffmpeg: Option<PathBuf>,
+    /// Path of ffprobe; from `PATH` where left out.
+    pub ffprobe: Option<PathBuf>,
+}
+
+/// Why no ffmpeg can be used. Each is a sentence with its mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolchainError {
+    /// Not there, or it does not run.
+    #[error(
+        "{tool} cannot be used ({why}); install ffmpeg 5.1 or newer with ./infra/setup or the system's packages, \
+         or set {key} in the section [ffmpeg] of the configuration"
+    )]
+    Unusable {
+        /// `ffmpeg` or `ffprobe`, with its path where known.
+        tool: String,
+        /// What happened.
+        why: String,
+        /// The configuration key.
+        key: &'static str,
+    },
+    /// Older than 5.1.
+    #[error(
+        "{tool} is version {version}, older than the 5.1 that is needed; install a newer one, or point [ffmpeg] at it"
+    )]
+    Old {
+        /// Its path.
+        tool: String,
+        /// What it says.
+        version: String,
+    },
+    /// Built without something that is needed.
+    #[error("{tool} {version} was built without {missing}; install a full build, or point [ffmpeg] at one")]
+    Lacking {
+        /// Its path.
+        tool: String,
+        /// What it says.
+        version: String,
+        /// What is not there, for people.
+        missing: String,
+    },
+}
+
+/// Libraries of ffmpeg 5.1: every build, whatever its version string says, names its libavutil.
+const LIBAVUTIL_MIN: (u32, u32) = (57, 28);
+/// How long one question to a tool may take.
+const ANSWER: Duration = Duration::from_secs(20);
+/// Longest answer; the list of filters is the longest, 40 kB.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+#[derive(Debug)]
+struct Inner {
+    ffmpeg: PathBuf,
+    ffprobe: PathBuf,
+    setpriv: Option<PathBuf>,
+    version: String,
+    encoders: BTreeSet<String>,
+}
+
+/// A checked ffmpeg and ffprobe. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Toolchain(Arc<Inner>);
+
+impl Toolchain {
+    /// Finds and checks both tools.
+    pub async fn find(config: &FfmpegConfig) -> Result<Self, ToolchainError> {
+        let ffmpeg = locate("ffmpeg", config.ffmpeg.as_deref())?;
+        let ffprobe = locate("ffprobe", config.ffprobe.as_deref())?;
+        let setpriv = on_path("setpriv");
+        if setpriv.is_none() {
+            tracing::warn!(
+                "setpriv (util-linux) is not on PATH: an ffmpeg whose worker is killed ends only at its next write"
+            );
+        }
+        let version = check_version(&ffmpeg, setpriv.as_deref(), "ffmpeg").await?;
+        check_version(&ffprobe, setpriv.as_deref(), "ffprobe").await?;
+        let mut encoders = BTreeSet::new();
+        for (question, needed) in features::NEEDED {
+            let answer = ask(&ffmpeg, setpriv.as_deref(), "ffmpeg", &["-hide_banner", question]).await?;
+            let names = features::names(&answer);
+            if let Some(missing) = needed.iter().find(|name| !names.contains(**name)) {
+                return Err(ToolchainError::Lacking {
+                    tool: ffmpeg.display().to_string(),
+                    version,
+                    missing: format!("the {} {missing}", question.trim_start_matches('-').trim_end_matches('s')),
+                });
+            }
+            if *question == features::ENCODERS {
+                encoders = names;
+            }
+        }
+        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, version, encoders })))
+    }
+
+    /// What ffmpeg calls its version.
+    pub fn version(&self) -> &str {
+        &self.0.version
+    }
+
+    /// Whether it has the software encoder of a codec.
+    pub fn encodes(&self, codec: VideoCodec) -> bool {
+        self.0.encoders.contains(software_encoder(codec))
+    }
+
+    pub(crate) fn ffmpeg(&self) -> &Path {
+        &self.0.ffmpeg
+    }
+
+    pub(crate) fn ffprobe(&self) -> &Path {
+        &self.0.ffprobe
+    }
+
+    pub(crate) fn setpriv(&self) -> Option<&Path> {
+        self.0.setpriv.as_deref()
+    }
+}
+
+/// ffmpeg's name of the software encoder of a codec.
+pub(crate) const fn software_encoder(codec: VideoCodec) -> &'static str {
+    match codec {
+        VideoCodec::H264 => "libx264",
+        VideoCodec::Hevc => "libx265",
+        VideoCodec::Av1 => "libsvtav1",
+    }
+}
+
+fn locate(tool: &'static str, configured: Option<&Path>) -> Result<PathBuf, ToolchainError> {
+    match configured {
+        Some(path) if is_program(path) => Ok(path.to_owned()),
+        Some(path) => Err(unusable(tool, &path.display().to_string(), "there is no such program")),
+        None => on_path(tool).ok_or_else(|| unusable(tool, tool, "it is not on PATH")),
+    }
+}
+
+fn unusable(key: &'static str, tool: &str, why: &str) -> ToolchainError {
+    ToolchainError::Unusable { tool: tool.to_owned(), why: why.to_owned(), key }
+}
+
+fn on_path(tool: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(tool)).find(|path| path.is_absolute() && is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+async fn ask(
+    program: &Path,
+    setpriv: Option<&Path>,
+    key: &'static str,
+    args: &[&str],
+) -> Result<String, ToolchainError> {
+    let start = Start { program, setpriv, args: args.iter().map(Into::into).collect(), outputs: 0, stdin: false };
+    let tool = program.display().to_string();
+    let (stdout, exit) = capture(start, ANSWER_BYTES_MAX, ANSWER, &CancellationToken::new())
+        .await
+        .map_err(|failure| unusable(key, &tool, &failure.reason))?;
+    if !exit.status.success() {
+        return Err(unusable(key, &tool, exit.stderr.lines().last().unwrap_or("it fails without a word")));
+    }
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
+}
+
+async fn check_version(program: &Path, setpriv: Option<&Path>, key: &'static str) -> Result<String, ToolchainError> {
+    let answer = ask(program, setpriv, key, &["-version"]).await?;
+    let tool = program.display().to_string();
+    let version = features::version(&answer).ok_or_else(|| unusable(key, &tool, "it does not say its version"))?;
+    match features::libavutil(&answer) {
+        Some(found) if found >= LIBAVUTIL_MIN => Ok(version),
+        Some(_) => Err(ToolchainError::Old { tool, version }),
+        None => Err(unusable(key, &tool, "it does not name its libraries")),
+    }
+}
