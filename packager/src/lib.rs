@@ -10,6 +10,13 @@ pub mod bitrate;
 pub mod check;
 pub mod dash;
 pub mod decimal;
+mod handlers;
 pub mod hls;
 mod language;
+mod metrics;
+mod objects;
+mod parts;
+mod run;
 pub mod title;
+
+pub use run::{LEASE, PackagerParts, run};

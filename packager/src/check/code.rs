@@ -124,3 +124,8 @@ pub const OF_WHOLE: &[&str] = &[
     BYTERANGE,
     MIN_BUFFER,
 ];
+
+/// Codes as a report lists them.
+pub fn list(codes: &[&str]) -> Vec<String> {
+    codes.iter().map(|code| (*code).to_owned()).collect()
+}

@@ -1,6 +1,6 @@
 //! One segment: its boxes against the index, the index against the plan.
 
-use framemill_media::boxes::SegmentFacts;
+use framemill_media::boxes::{InitFacts, SegmentFacts};
 use framemill_schemas::{
     index::{KeyframeRange, SegmentIndex},
     rate::frames_to_ticks,
@@ -88,5 +88,15 @@ pub fn keyframes(index: &SegmentIndex, spec: &TranscodeSpec, at: &str, findings:
             format!("groups of {measured:?} ticks"),
             format!("groups of {expected:?} ticks"),
         );
+    }
+}
+
+/// Compares what an init says with what was asked for. Of the codec string only the sample entry
+/// is known beforehand (`expected.codecs`): the encoder chooses profile and level.
+pub fn init(facts: &InitFacts, expected: &InitFacts, at: &str, findings: &mut Findings) {
+    let entry = |codecs: &str| codecs.split('.').next().unwrap_or_default().to_owned();
+    let words = |facts: &InitFacts| format!("{} at {} ticks/s, {:?}", entry(&facts.codecs), facts.timescale, facts.kind);
+    if words(facts) != words(expected) {
+        findings.error(code::INIT_FACTS, at, words(facts), words(expected));
     }
 }

@@ -35,7 +35,8 @@ pub fn video(title: &Title) -> Vec<Set<'_>> {
         .collect()
 }
 
-/// The sets of the sound: renditions that differ in bitrate only share one.
+/// The sets of the sound, stereo first as in the HLS playlist: renditions that differ in bitrate
+/// only share one.
 pub fn audio(title: &Title) -> Vec<Set<'_>> {
     let mut sets: Vec<Vec<(&AudioRendition, &Track)>> = Vec::new();
     for (rendition, track) in title.sounds() {
@@ -50,6 +51,7 @@ pub fn audio(title: &Title) -> Vec<Set<'_>> {
             None => sets.push(vec![(rendition, track)]),
         }
     }
+    sets.sort_by_key(|set| set.iter().any(|(rendition, _)| rendition.channels != 2));
     sets.into_iter().map(Set::Audio).collect()
 }
 
@@ -71,7 +73,7 @@ impl Set<'_> {
         let attributes = attributes.iter().map(|(name, value)| (*name, value.as_str()));
         xml.create_element("AdaptationSet").with_attributes(attributes).write_inner_content(|xml| {
             if let Self::Audio(renditions) = self {
-                describe_audio(xml, renditions)?;
+                describe_audio(xml, title, renditions)?;
             }
             if aligned {
                 timeline::write(xml, tracks[0], prefix)?;
@@ -145,7 +147,7 @@ fn audio_attributes(renditions: &[(&AudioRendition, &Track)]) -> Vec<(&'static s
 }
 
 /// Channels, label and role, in the order of the schema.
-fn describe_audio(xml: &mut Xml, renditions: &[(&AudioRendition, &Track)]) -> io::Result<()> {
+fn describe_audio(xml: &mut Xml, title: &Title, renditions: &[(&AudioRendition, &Track)]) -> io::Result<()> {
     let Some((rendition, _)) = renditions.first() else { return Ok(()) };
     // For 1, 2 and 6 (5.1) channels the ChannelConfiguration (ISO/IEC 23003-3) is the same number.
     xml.create_element("AudioChannelConfiguration")
@@ -154,7 +156,7 @@ fn describe_audio(xml: &mut Xml, renditions: &[(&AudioRendition, &Track)]) -> io
             ("value", rendition.channels.to_string().as_str()),
         ])
         .write_empty()?;
-    let label: String = rendition.label.chars().filter(|c| !c.is_control()).collect();
+    let label: String = label(title, rendition).chars().filter(|c| !c.is_control()).collect();
     xml.create_element("Label").write_text_content(BytesText::new(&label))?;
     xml.create_element("Role")
         .with_attributes([
@@ -163,4 +165,17 @@ fn describe_audio(xml: &mut Xml, renditions: &[(&AudioRendition, &Track)]) -> io
         ])
         .write_empty()?;
     Ok(())
+}
+
+/// What a player's menu shows. One track in stereo and in 5.1 is two entries there, and players
+/// that tell entries apart by label would show one of them.
+fn label(title: &Title, rendition: &AudioRendition) -> String {
+    let twin = |other: &AudioRendition| {
+        (&other.label, &other.language) == (&rendition.label, &rendition.language) && other.channels != rendition.channels
+    };
+    match rendition.channels {
+        1 if title.spec.audio.iter().any(twin) => format!("{} (mono)", rendition.label),
+        6 if title.spec.audio.iter().any(twin) => format!("{} (5.1)", rendition.label),
+        _ => rendition.label.clone(),
+    }
 }

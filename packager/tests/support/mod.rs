@@ -6,10 +6,14 @@ use framemill_packager::title::{Title, Track};
 use framemill_schemas::{
     ids::JobId,
     index::{KeyframeRange, SegmentIndex},
-    ladder::VideoCodec,
+    ladder::{AudioCodec, VideoCodec},
     object::{StoredObject, init_key, segment_key},
     rate::{FrameGrid, Ratio, frames_to_ticks, timescale_for},
-    spec::{AAC_FRAME_SAMPLES, AUDIO_RATE, AudioRendition, PackageSpec, VideoRendition},
+    source::Source,
+    spec::{
+        AAC_FRAME_SAMPLES, AUDIO_RATE, AudioRendition, AudioSpec, PackageSpec, RateControl, RungSpec, TranscodeSpec,
+        VideoRendition,
+    },
 };
 
 /// Folder of every test generation.
@@ -224,4 +228,63 @@ pub fn full() -> Title {
 /// A picture without sound, shorter than a segment.
 pub fn silent() -> Title {
     title((25, 1), 30, (100, 50), &[P480], &[], |_| 100)
+}
+
+fn source() -> Source {
+    Source::parse("s3://sources/film.mp4").unwrap()
+}
+
+/// The job that made frames `start..end` of the title's first codec.
+pub fn chunk_of(title: &Title, start_frame: u64, end_frame: u64) -> TranscodeSpec {
+    let spec = &title.spec;
+    let codec = spec.video[0].codec;
+    TranscodeSpec {
+        source: source(),
+        identity: "identity".to_owned(),
+        folder: spec.folder.clone(),
+        stream: 0,
+        grid: spec.grid,
+        start_frame,
+        end_frame,
+        seek: Vec::new(),
+        deinterlace: false,
+        gop_frames: spec.gop_frames,
+        segment_frames: spec.segment_frames,
+        timescale: spec.timescale,
+        threads: 1,
+        codec,
+        rungs: spec
+            .video
+            .iter()
+            .filter(|rendition| rendition.codec == codec)
+            .map(|rendition| RungSpec {
+                name: rendition.name.clone(),
+                width: rendition.width,
+                height: rendition.height,
+                rate_control: RateControl::Average {
+                    bitrate_kbps: rendition.bitrate_kbps.unwrap_or(1000),
+                    maxrate_kbps: rendition.bitrate_kbps.unwrap_or(1000) * 3 / 2,
+                },
+                preset: "veryfast".to_owned(),
+            })
+            .collect(),
+    }
+}
+
+/// The job that made the title's stereo sound.
+pub fn sound_of(title: &Title) -> AudioSpec {
+    let spec = &title.spec;
+    let rendition = spec.audio.iter().find(|rendition| rendition.channels == 2).unwrap();
+    AudioSpec {
+        source: source(),
+        identity: "identity".to_owned(),
+        folder: spec.folder.clone(),
+        rendition: rendition.name.clone(),
+        stream: 1,
+        grid: spec.grid,
+        segment_frames: spec.segment_frames,
+        codec: AudioCodec::Aac,
+        channels: rendition.channels,
+        bitrate_kbps: rendition.bitrate_kbps,
+    }
 }

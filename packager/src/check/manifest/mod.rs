@@ -1,11 +1,87 @@
 //! Manifests, read back with readers of other people and compared with the index.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use framemill_schemas::object::{ENTRY_MPD, ENTRY_PLAYLIST, MASTER_PLAYLIST, MPD};
+
+use crate::{
+    check::{Findings, code},
+    hls,
+    title::Title,
+};
 
 pub mod master;
 pub mod media;
 pub mod mpd;
 mod mpd_read;
+
+/// What a manifest of a generation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manifest {
+    /// The multivariant playlist.
+    Master,
+    /// The same as it is read one folder up.
+    EntryMaster,
+    /// The DASH manifest.
+    Mpd,
+    /// The same as it is read one folder up.
+    EntryMpd,
+    /// The media playlist of a picture, by its place in the title.
+    Video(usize),
+    /// The I-frame playlist of a picture.
+    Iframes(usize),
+    /// The media playlist of a sound.
+    Audio(usize),
+}
+
+impl Manifest {
+    /// Every manifest a title must have, by key.
+    pub fn all(title: &Title) -> BTreeMap<String, Self> {
+        let mut all = vec![
+            (MASTER_PLAYLIST.to_owned(), Self::Master),
+            (ENTRY_PLAYLIST.to_owned(), Self::EntryMaster),
+            (MPD.to_owned(), Self::Mpd),
+            (ENTRY_MPD.to_owned(), Self::EntryMpd),
+        ];
+        for (n, rendition) in title.spec.video.iter().enumerate() {
+            all.push((hls::video_playlist(&rendition.name), Self::Video(n)));
+            all.push((hls::iframe_playlist(&rendition.name), Self::Iframes(n)));
+        }
+        for (n, rendition) in title.spec.audio.iter().enumerate() {
+            all.push((hls::audio_playlist(&rendition.name), Self::Audio(n)));
+        }
+        all.into_iter().map(|(name, kind)| (format!("{}/{name}", title.spec.folder), kind)).collect()
+    }
+
+    /// Checks its bytes against the index.
+    pub fn check(self, bytes: &[u8], at: &str, title: &Title, findings: &mut Findings) {
+        let folder = title.spec.folder.as_str();
+        // Entry manifests are copied one folder up, and their addresses count from there.
+        let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
+        let target_s = title.target_duration_s();
+        match self {
+            Self::Master => master::master(bytes, at, folder, title, findings),
+            Self::EntryMaster => master::master(bytes, at, above, title, findings),
+            Self::Mpd => mpd::mpd(bytes, at, folder, title, findings),
+            Self::EntryMpd => mpd::mpd(bytes, at, above, title, findings),
+            Self::Video(n) => media::media(bytes, at, folder, &title.video[n], target_s, findings),
+            Self::Iframes(n) => media::iframes(bytes, at, folder, &title.video[n], findings),
+            Self::Audio(n) => media::media(bytes, at, folder, &title.audio[n], target_s, findings),
+        }
+    }
+}
+
+/// Every manifest a title must have was made, and no other.
+pub fn listed<'a>(title: &Title, keys: impl Iterator<Item = &'a str>, findings: &mut Findings) {
+    let expected: BTreeSet<String> = Manifest::all(title).into_keys().collect();
+    let found: BTreeSet<String> = keys.map(str::to_owned).collect();
+    for key in expected.difference(&found) {
+        findings.error(code::MANIFEST_URI, key, "not made", "a manifest");
+    }
+    for key in found.difference(&expected) {
+        findings.error(code::MANIFEST_URI, key, "a manifest", "nothing by this name");
+    }
+}
 
 /// The key an address leads to from a manifest in `folder`; `None` for anything but a relative
 /// address that stays below that folder.

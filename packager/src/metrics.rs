@@ -1,0 +1,91 @@
+//! Every metric of a packager.
+
+use framemill_media::decode::Media;
+use framemill_schemas::{
+    failure::Class,
+    finding::{Report, ReportState, Severity},
+    job::JobKind,
+};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram},
+};
+
+/// The packager's instruments.
+pub struct Metrics {
+    attempts: Counter<u64>,
+    attempt_seconds: Histogram<f64>,
+    manifests: Counter<u64>,
+    manifest_bytes: Counter<u64>,
+    segments: Counter<u64>,
+    frames: Counter<u64>,
+    reports: Counter<u64>,
+    findings: Counter<u64>,
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn new() -> Self {
+        let meter = framemill_telemetry::meter("packager");
+        let counter = |name, description| meter.u64_counter(name).with_description(description).build();
+        Self {
+            attempts: counter("framemill_packager_attempts", "Attempts that ended, by kind and outcome"),
+            attempt_seconds: meter
+                .f64_histogram("framemill_packager_attempt_seconds")
+                .with_description("Time from claim to the end of an attempt, by kind")
+                .with_boundaries(vec![0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
+                .build(),
+            manifests: counter("framemill_packager_manifests_stored", "Manifests stored, or found stored"),
+            manifest_bytes: counter("framemill_packager_manifest_stored_bytes", "Bytes of those manifests"),
+            segments: counter("framemill_packager_segments_checked", "Segments fetched and checked"),
+            frames: counter("framemill_packager_frames_decoded", "Frames decoded strictly, by media"),
+            reports: counter("framemill_packager_reports", "Validations that ended, by verdict"),
+            findings: counter("framemill_packager_findings", "Faults found in outputs, by severity"),
+        }
+    }
+
+    /// An attempt ended.
+    pub fn attempt(&self, kind: JobKind, outcome: Result<(), Class>, seconds: f64) {
+        let kind = KeyValue::new("kind", kind.as_str());
+        let outcome = KeyValue::new("outcome", outcome.map_or_else(Class::as_str, |()| "done"));
+        self.attempts.add(1, &[kind.clone(), outcome]);
+        self.attempt_seconds.record(seconds, &[kind]);
+    }
+
+    /// A manifest is stored.
+    pub fn manifest(&self, bytes: u64) {
+        self.manifests.add(1, &[]);
+        self.manifest_bytes.add(bytes, &[]);
+    }
+
+    /// A segment was checked.
+    pub fn checked(&self) {
+        self.segments.add(1, &[]);
+    }
+
+    /// A stream was decoded.
+    pub fn decoded(&self, media: Media, frames: u64) {
+        let media = match media {
+            Media::Video => "video",
+            Media::Audio => "audio",
+        };
+        self.frames.add(frames, &[KeyValue::new("media", media)]);
+    }
+
+    /// A validation ended.
+    pub fn report(&self, report: &Report) {
+        let verdict = match report.state {
+            ReportState::Passed => "passed",
+            ReportState::Failed => "failed",
+        };
+        self.reports.add(1, &[KeyValue::new("verdict", verdict)]);
+        for finding in &report.findings {
+            let severity = match finding.severity {
+                Severity::Info => "info",
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+            };
+            self.findings.add(1, &[KeyValue::new("severity", severity)]);
+        }
+    }
+}
