@@ -209,7 +209,7 @@ impl Ladder {
         if !is_name(&self.name) {
             errors.push(FieldError::new("/name", format!("{:?} is not a name", self.name), NAME_MEND));
         }
-        if self.gop_s == 0 || self.segment_s % self.gop_s != 0 {
+        if self.gop_s == 0 || !self.segment_s.is_multiple_of(self.gop_s) {
             errors.push(FieldError::new(
                 "/segment_s",
                 format!("{} ms is not a whole number of {} ms groups of pictures", self.segment_s, self.gop_s),
@@ -256,7 +256,7 @@ fn check_count(errors: &mut Vec<FieldError>, pointer: &str, count: usize, min: u
 
 impl VideoRung {
     fn check(&self, at: &str, errors: &mut Vec<FieldError>) {
-        if !(HEIGHT_MIN..=HEIGHT_MAX).contains(&self.height) || self.height % 2 != 0 {
+        if !(HEIGHT_MIN..=HEIGHT_MAX).contains(&self.height) || !self.height.is_multiple_of(2) {
             errors.push(FieldError::new(
                 format!("{at}/height"),
                 format!("{} lines", self.height),

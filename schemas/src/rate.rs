@@ -102,7 +102,7 @@ pub fn frames_to_ticks(frame: u64, rate: Ratio, timescale: u32) -> u64 {
 /// a tick longer than its neighbour (90000 at 60000/1001 would alternate 1501 and 1502).
 pub fn timescale_for(rate: Ratio) -> u32 {
     const COMMON: u32 = 90_000;
-    if rate.den == 1 && COMMON % rate.num == 0 {
+    if rate.den == 1 && COMMON.is_multiple_of(rate.num) {
         return COMMON;
     }
     // The smallest multiple of the numerator that is at least 10 kHz keeps durations precise.
