@@ -20,7 +20,7 @@ const services = Object.entries(compose.services ?? {});
 const here = path.dirname(path.resolve(file));
 const KEYS = new Set(
   ("build image command entrypoint environment ports volumes depends_on healthcheck restart configs networks " +
-    "user working_dir expose stop_grace_period init hostname network_mode profiles read_only tmpfs cap_drop security_opt").split(" "),
+    "user working_dir expose stop_grace_period init hostname profiles read_only tmpfs cap_drop security_opt").split(" "),
 );
 
 for (const [name, service] of services) {
