@@ -1,1 +1,31 @@
-//! placeholder
+//! Work and its truth on NATS JetStream: records changed only by compare-and-set, hints that say
+//! "look at this record now", the runner that claims and commits, events, leases, presence.
+//!
+//! Knows records, never media: what a job does is its handler's business.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+// A failure is returned once per attempt, after seconds of work: its size costs nothing there.
+#![allow(clippy::result_large_err)]
+
+mod cloud_event;
+mod config;
+mod connect;
+mod dispatch;
+mod error;
+mod events;
+mod layout;
+mod link;
+mod presence;
+mod queue;
+mod records;
+mod watch;
+
+pub mod lease;
+pub mod runner;
+pub mod transition;
+
+pub use config::NatsConfig;
+pub use error::{QueueError, RecordError};
+pub use layout::ACK_WAIT;
+pub use queue::Queue;
+pub use records::Records;
+pub use watch::Change;

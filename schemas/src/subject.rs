@@ -46,6 +46,12 @@ pub fn event(event: &Event) -> String {
     format!("events.{}.{}", event.tenant, event.kind)
 }
 
+/// Notices (plain NATS) that the server sends after a record was stored: headers only, with the new
+/// revision. They tell a holder to look at its record; they may be lost, records may not.
+pub fn changed(bucket: &str, key: &str) -> String {
+    format!("changed.{bucket}.{key}")
+}
+
 /// Heartbeats (plain NATS) of a node.
 pub fn heartbeat(node: &NodeId) -> String {
     format!("presence.{node}")

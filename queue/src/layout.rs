@@ -1,0 +1,236 @@
+//! What the farm keeps in JetStream: streams, buckets and one durable consumer per lane, and what
+//! of each must be exactly as asked for. Pure; `connect` makes them.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    consumer::{AckPolicy, pull},
+    stream,
+};
+use framemill_schemas::{job::JobKind, lane::Lane, subject};
+
+use crate::error::QueueError;
+
+/// Lowest JetStream API level that will do: nats-server 2.12. Older servers accept settings that
+/// records rely on, and drop them.
+pub(crate) const LEVEL_MIN: usize = 3;
+
+/// How long a delivered hint may go without a sign of life. Only the backstop: holders are judged
+/// by their heartbeats.
+pub const ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// Pulls that may wait on one lane: the number of idle runners a farm may have.
+const WAITING_MAX: i64 = 16_384;
+/// How long events are kept.
+const EVENTS_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Sent twice within this time, an event is stored once.
+const EVENTS_DUPLICATES: Duration = Duration::from_secs(120);
+/// How long an idempotency key is honoured.
+const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// All buckets.
+pub(crate) const BUCKETS: [&str; 5] = [
+    subject::ASSETS_BUCKET,
+    subject::JOBS_BUCKET,
+    subject::LEASES_BUCKET,
+    subject::KEYS_BUCKET,
+    subject::IDEMPOTENCY_BUCKET,
+];
+
+/// Name of a bucket's stream, as every NATS tool knows it.
+pub(crate) fn bucket_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
+}
+
+/// Subject of a record.
+pub(crate) fn record_subject(bucket: &str, key: &str) -> String {
+    format!("$KV.{bucket}.{key}")
+}
+
+/// Every stream of a farm.
+pub(crate) fn streams(replicas: u8) -> Vec<stream::Config> {
+    let replicas = usize::from(replicas.max(1));
+    let mut all = vec![hints(replicas), events(replicas)];
+    all.extend(BUCKETS.iter().map(|bucket| bucket_config(bucket, replicas)));
+    all
+}
+
+fn unlimited(name: &str, subjects: Vec<String>, replicas: usize) -> stream::Config {
+    stream::Config {
+        name: name.to_owned(),
+        subjects,
+        max_bytes: -1,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_message_size: -1,
+        max_consumers: -1,
+        storage: stream::StorageType::File,
+        num_replicas: replicas,
+        ..Default::default()
+    }
+}
+
+fn hints(replicas: usize) -> stream::Config {
+    stream::Config {
+        retention: stream::RetentionPolicy::WorkQueue,
+        ..unlimited(subject::JOBS_STREAM, vec![subject::JOBS_SUBJECTS.to_owned()], replicas)
+    }
+}
+
+fn events(replicas: usize) -> stream::Config {
+    stream::Config {
+        max_age: EVENTS_AGE_MAX,
+        duplicate_window: EVENTS_DUPLICATES,
+        ..unlimited(subject::EVENTS_STREAM, vec![subject::EVENTS_SUBJECTS.to_owned()], replicas)
+    }
+}
+
+/// A bucket is a stream of the shape every NATS tool takes for one, with two differences: it is
+/// never read from a follower (a claim on an old copy would be refused only after the work of
+/// making it), and the jobs bucket gives notice of every change once it is stored.
+fn bucket_config(bucket: &str, replicas: usize) -> stream::Config {
+    let subjects = vec![record_subject(bucket, ">")];
+    let republish = (bucket == subject::JOBS_BUCKET).then(|| stream::Republish {
+        source: record_subject(bucket, ">"),
+        destination: subject::changed(bucket, ">"),
+        headers_only: true,
+    });
+    let max_age = if bucket == subject::IDEMPOTENCY_BUCKET { IDEMPOTENCY_AGE_MAX } else { Duration::ZERO };
+    stream::Config {
+        max_messages_per_subject: 1,
+        discard: stream::DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: false,
+        allow_message_ttl: true,
+        max_age,
+        republish,
+        ..unlimited(&bucket_stream(bucket), subjects, replicas)
+    }
+}
+
+/// Every lane's consumer.
+pub(crate) fn consumers() -> Vec<pull::Config> {
+    Lane::all(&JobKind::ALL).into_iter().map(consumer).collect()
+}
+
+/// A lane's consumer: shared by every runner that serves it. Redelivery has no limit, because
+/// attempts are counted in the record; neither has the number of hints in work, because a limit
+/// would cap the farm.
+pub(crate) fn consumer(lane: Lane) -> pull::Config {
+    pull::Config {
+        durable_name: Some(lane.consumer()),
+        filter_subject: lane.filter(),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_deliver: -1,
+        max_ack_pending: -1,
+        max_waiting: WAITING_MAX,
+        ..Default::default()
+    }
+}
+
+/// Whether the server's API level will do.
+pub(crate) fn check_level(url: &str, version: &str, level: usize) -> Result<(), QueueError> {
+    if level >= LEVEL_MIN {
+        return Ok(());
+    }
+    Err(QueueError::TooOld { url: url.to_owned(), version: version.to_owned(), level, needed: LEVEL_MIN })
+}
+
+/// Compares what the server has with what was asked for. Copies are the operator's business: they
+/// are changed on the server, and a runner started with another number must not undo that.
+pub(crate) fn check_stream(wanted: &stream::Config, found: &stream::Config) -> Result<(), QueueError> {
+    let differs = |field, found: String, wanted_value: String| QueueError::Differs {
+        what: format!("the stream {}", wanted.name),
+        field,
+        found,
+        wanted: wanted_value,
+        mend: format!("stream rm {}", wanted.name),
+    };
+    macro_rules! same {
+        ($($field:ident),*) => {$(
+            if wanted.$field != found.$field {
+                return Err(differs(
+                    stringify!($field),
+                    format!("{:?}", found.$field),
+                    format!("{:?}", wanted.$field),
+                ));
+            }
+        )*};
+    }
+    same!(subjects, retention, storage, max_messages_per_subject, max_age, discard, allow_direct);
+    same!(allow_rollup, allow_message_ttl, republish);
+    Ok(())
+}
+
+/// Compares a consumer with what was asked for.
+pub(crate) fn check_consumer(
+    wanted: &pull::Config,
+    found: &async_nats::jetstream::consumer::Config,
+) -> Result<(), QueueError> {
+    let name = wanted.durable_name.clone().unwrap_or_default();
+    let differs = |field, found: String, wanted: String| {
+        Err(QueueError::Differs {
+            what: format!("the consumer {name} of {}", subject::JOBS_STREAM),
+            field,
+            found,
+            wanted,
+            mend: format!("consumer rm {} {name}", subject::JOBS_STREAM),
+        })
+    };
+    macro_rules! same {
+        ($($field:ident),*) => {$(
+            if wanted.$field != found.$field {
+                return differs(
+                    stringify!($field),
+                    format!("{:?}", found.$field),
+                    format!("{:?}", wanted.$field),
+                );
+            }
+        )*};
+    }
+    same!(filter_subject, ack_policy, ack_wait, max_deliver, max_ack_pending, max_waiting);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_before_2_12_are_refused() {
+        for level in 0..LEVEL_MIN {
+            let error = check_level("nats://h", "2.10.27", level).unwrap_err().to_string();
+            assert!(error.contains("2.10.27") && error.contains("2.12"), "{error}");
+        }
+        for level in LEVEL_MIN..8 {
+            assert!(check_level("nats://h", "2.12.0", level).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_dropped_setting_is_noticed() {
+        let wanted = bucket_config(subject::JOBS_BUCKET, 1);
+        assert!(check_stream(&wanted, &wanted).is_ok());
+        assert!(check_stream(&wanted, &stream::Config { num_replicas: 3, ..wanted.clone() }).is_ok());
+        for found in [
+            stream::Config { republish: None, ..wanted.clone() },
+            stream::Config { allow_message_ttl: false, ..wanted.clone() },
+            stream::Config { allow_direct: true, ..wanted.clone() },
+            stream::Config { max_messages_per_subject: 64, ..wanted.clone() },
+        ] {
+            assert!(check_stream(&wanted, &found).is_err());
+        }
+    }
+
+    #[test]
+    fn only_the_idempotency_bucket_forgets() {
+        for config in streams(3) {
+            assert_eq!(config.num_replicas, 3);
+            assert!(!config.allow_direct, "{}", config.name);
+            let forgets = config.max_age > Duration::ZERO;
+            assert_eq!(forgets, ["EVENTS", "KV_idempotency"].contains(&config.name.as_str()), "{}", config.name);
+        }
+    }
+}

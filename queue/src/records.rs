@@ -1,0 +1,200 @@
+//! Records: values changed only by compare-and-set, and read only from the leader.
+//!
+//! The outcome of a change is never guessed. When an answer is lost, the record is read back: if
+//! it holds the very bytes that were written, they were written; if it is as before, the same
+//! change is sent again, which cannot be made twice. Only a server that says "wrong last
+//! sequence" means somebody else was faster.
+
+use std::{
+    marker::PhantomData,
+    time::{Duration, Instant},
+};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        context::PublishErrorKind,
+        message::PublishMessage,
+        stream::{RawMessageErrorKind, Stream},
+    },
+};
+use bytes::Bytes;
+use framemill_schemas::{subject, wire};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{error::RecordError, layout, link::Link};
+
+/// How long one change goes on looking for its outcome.
+const SETTLE_MAX: Duration = Duration::from_secs(15);
+/// Pause before a change is sent again, growing.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long the marker of a deleted record stays: as long as a reader may be away.
+const MARKER_TTL_S: &str = "3600";
+
+const OPERATION: &str = "KV-Operation";
+
+/// The records of one bucket. Cheap to clone.
+pub struct Records<T> {
+    pub(crate) link: Link,
+    pub(crate) stream: Stream<()>,
+    pub(crate) bucket: &'static str,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Records<T> {
+    fn clone(&self) -> Self {
+        Self { link: self.link.clone(), stream: self.stream.clone(), bucket: self.bucket, value: PhantomData }
+    }
+}
+
+/// A record as it is stored.
+struct Stored {
+    bytes: Bytes,
+    revision: u64,
+    deleted: bool,
+}
+
+/// Why a change was not made.
+enum Refused {
+    /// The record is not at the expected revision, for certain.
+    Stale,
+    /// Nothing is known.
+    Unavailable(String),
+}
+
+impl<T: Serialize + DeserializeOwned> Records<T> {
+    pub(crate) fn new(link: Link, stream: Stream<()>, bucket: &'static str) -> Self {
+        Self { link, stream, bucket, value: PhantomData }
+    }
+
+    /// Stores a record that is not there, and returns its revision. [`RecordError::Exists`] when
+    /// it is.
+    pub async fn create(&self, key: &str, value: &T) -> Result<u64, RecordError> {
+        let bytes = Bytes::from(wire::encode(value)?);
+        let mut expected = 0;
+        loop {
+            match self.compare_and_set(key, &bytes, expected, &HeaderMap::new()).await {
+                Ok(revision) => return Ok(revision),
+                Err(Refused::Unavailable(reason)) => return Err(RecordError::Unavailable(reason)),
+                Err(Refused::Stale) => match self.stored(key).await? {
+                    // The marker of a record that was deleted stands where the new one goes.
+                    Some(stored) if stored.deleted && stored.revision > expected => expected = stored.revision,
+                    None if expected > 0 => expected = 0,
+                    _ => return Err(RecordError::Exists),
+                },
+            }
+        }
+    }
+
+    /// The record and its revision, from the leader.
+    pub async fn get(&self, key: &str) -> Result<Option<(T, u64)>, RecordError> {
+        match self.stored(key).await? {
+            Some(stored) if !stored.deleted => Ok(Some((wire::decode(&stored.bytes)?, stored.revision))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Replaces the record if it is still at `revision`, and returns its new revision.
+    pub async fn update(&self, key: &str, value: &T, revision: u64) -> Result<u64, RecordError> {
+        let bytes = Bytes::from(wire::encode(value)?);
+        self.compare_and_set(key, &bytes, revision, &HeaderMap::new()).await.map_err(changed)
+    }
+
+    /// Removes the record if it is still at `revision`.
+    pub async fn delete(&self, key: &str, revision: u64) -> Result<(), RecordError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(OPERATION, "DEL");
+        headers.insert("Nats-TTL", MARKER_TTL_S);
+        match self.compare_and_set(key, &Bytes::new(), revision, &headers).await {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(changed(refused)),
+        }
+    }
+
+    async fn compare_and_set(
+        &self,
+        key: &str,
+        bytes: &Bytes,
+        expected: u64,
+        headers: &HeaderMap,
+    ) -> Result<u64, Refused> {
+        let subject = layout::record_subject(self.bucket, key);
+        let deadline = Instant::now() + SETTLE_MAX;
+        let mut pause = AGAIN;
+        let mut uncertain = false;
+        loop {
+            let losses = self.link.now().losses;
+            let reason = match self.publish(&subject, bytes, expected, headers).await {
+                Ok(sequence) => return Ok(sequence),
+                // A first answer on an unbroken connection can only be about this very change.
+                Err(Refused::Stale) if !uncertain && self.link.now().losses == losses => return Err(Refused::Stale),
+                Err(Refused::Stale) => "a change was answered twice".to_owned(),
+                Err(Refused::Unavailable(reason)) => reason,
+            };
+            uncertain = true;
+            match self.stored(key).await {
+                Ok(stored) if stored.as_ref().map_or(0, |stored| stored.revision) == expected => {}
+                Ok(Some(stored)) if stored.bytes == *bytes => return Ok(stored.revision),
+                Ok(_) => return Err(Refused::Stale),
+                Err(error) => tracing::debug!(%error, "a change could not be read back yet"),
+            }
+            if Instant::now() + pause > deadline {
+                return Err(Refused::Unavailable(reason));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn publish(&self, subject: &str, bytes: &Bytes, expected: u64, headers: &HeaderMap) -> Result<u64, Refused> {
+        let message = PublishMessage::build()
+            .payload(bytes.clone())
+            .headers(headers.clone())
+            .expected_last_subject_sequence(expected);
+        let sent = self
+            .link
+            .call(async { self.link.context.send_publish(subject.to_owned(), message).await?.await })
+            .await
+            .map_err(|error| Refused::Unavailable(error.to_string()))?;
+        match sent {
+            Ok(ack) => Ok(ack.sequence),
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Err(Refused::Stale),
+            Err(error) => Err(Refused::Unavailable(error.to_string())),
+        }
+    }
+
+    async fn stored(&self, key: &str) -> Result<Option<Stored>, RecordError> {
+        let subject = layout::record_subject(self.bucket, key);
+        let read = self
+            .link
+            .call(self.stream.get_last_raw_message_by_subject(&subject))
+            .await
+            .map_err(|error| RecordError::Unavailable(error.to_string()))?;
+        match read {
+            Ok(message) => Ok(Some(Stored {
+                deleted: is_marker(&message.headers),
+                bytes: message.payload,
+                revision: message.sequence,
+            })),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(RecordError::Unavailable(error.to_string())),
+        }
+    }
+
+    /// Subject of the notices about a record.
+    pub(crate) fn notices(&self, key: &str) -> String {
+        subject::changed(self.bucket, key)
+    }
+}
+
+/// Whether a message says that its record is gone.
+pub(crate) fn is_marker(headers: &HeaderMap) -> bool {
+    headers.get(OPERATION).is_some_and(|operation| ["DEL", "PURGE"].contains(&operation.as_str()))
+}
+
+fn changed(refused: Refused) -> RecordError {
+    match refused {
+        Refused::Stale => RecordError::Fenced,
+        Refused::Unavailable(reason) => RecordError::Unavailable(reason),
+    }
+}

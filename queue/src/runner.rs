@@ -1,0 +1,73 @@
+//! The runner: takes hints from its lanes, claims jobs, keeps them while a handler works, and
+//! commits what came out. It decides nothing about media; a handler never sees NATS.
+//!
+//! `intake` decides what to pull and what to take (pure), `judge` what a hint is worth (pure),
+//! `attempt` runs one job from hint to commit, `hold` keeps it, `settle` ends it.
+
+mod attempt;
+mod hold;
+mod intake;
+mod judge;
+mod progress;
+mod pulls;
+mod serve;
+mod settle;
+
+use std::{
+    future::Future,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use framemill_schemas::{failure::Failure, ids::NodeId, job::JobRecord, lane::Lane, spec::JobOutput};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use serve::serve;
+pub use settle::OUTAGES;
+
+/// What a runner serves, and as whom.
+#[derive(Clone, Debug)]
+pub struct RunnerConfig {
+    /// The machine.
+    pub node: NodeId,
+    /// This start of this process.
+    pub process: Uuid,
+    /// `worker` or `packager`.
+    pub role: &'static str,
+    /// Lanes it takes jobs from, the most urgent first.
+    pub lanes: Vec<Lane>,
+    /// Jobs it runs at once.
+    pub slots: usize,
+    /// How long it may fall silent before its jobs are given to others.
+    pub lease: Duration,
+}
+
+/// One try at a job, as its handler sees it.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The record as it was claimed.
+    pub job: JobRecord,
+    /// Revision of that record.
+    pub revision: u64,
+    /// When its hint arrived, Unix milliseconds.
+    pub fetched_ms: i64,
+    /// The claim was lost, the job was cancelled, or the process stops. What the handler returns
+    /// then is not committed, unless it is a result and the claim still stands.
+    pub cancel: CancellationToken,
+    /// How far it is: parts done, parts in all.
+    pub progress: watch::Sender<(u64, u64)>,
+}
+
+/// What does the work.
+pub trait Handler: Send + Sync + 'static {
+    /// Runs one attempt. Ends soon after `attempt.cancel`, with everything it started dead. A
+    /// panic is a failure of class `bug`.
+    fn run(&self, attempt: &Attempt) -> impl Future<Output = Result<JobOutput, Failure>> + Send;
+}
+
+/// Unix milliseconds.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,161 @@
+//! The end of an attempt: the record first, by compare-and-set, then the hint. Without the first
+//! the second is never touched.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::jetstream::AckKind;
+use framemill_schemas::{
+    failure::{Class, Failure},
+    job::{JobRecord, JobState},
+    spec::JobOutput,
+};
+use tokio::time::Instant;
+
+use super::{Handler, attempt::Ended, hold::Held, now_ms, serve::Runner};
+use crate::{
+    error::RecordError,
+    transition::{self, Refusal},
+};
+
+/// Symptoms of an outage of what a job needs and did nothing to. They spend no attempt, and the
+/// runner rests for a while: a node that cannot store claims nothing.
+pub const OUTAGES: [&str; 2] = ["store-unavailable", "queue-unavailable"];
+
+/// How long a hint rests after an outage.
+const REST: Duration = Duration::from_secs(5);
+/// How long a job rests after a failure that may pass, doubled with each.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long a job rests that this node lacked something for: another node takes it then.
+const ELSEWHERE: Duration = Duration::from_millis(500);
+/// How long the end of an attempt is waited for once the process stops.
+const STOP_MAX: Duration = Duration::from_secs(10);
+/// Pause before an end that could not be stored is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What came of an attempt.
+enum Outcome {
+    Made(Box<JobOutput>),
+    Failed(Failure),
+    /// Given back; `rest` keeps the hint away from everybody for a while.
+    Released {
+        rest: Duration,
+    },
+}
+
+impl<H: Handler> Runner<H> {
+    /// Ends an attempt whose handler returned `result`.
+    pub(super) async fn settle(self: &Arc<Self>, mut held: Held, result: Result<JobOutput, Failure>) -> Ended {
+        if held.fenced {
+            tracing::warn!(job = %held.job.id, "the claim was lost; what was made is dropped");
+            return Ended::Done;
+        }
+        let mut outcome = self.outcome(result);
+        let outage = matches!(&outcome, Outcome::Released { rest } if !rest.is_zero());
+        let mut patience: Option<Instant> = None;
+        loop {
+            let next = match apply(&held, &outcome) {
+                Ok(next) => next,
+                Err(refusal) => {
+                    tracing::warn!(job = %held.job.id, %refusal, "the claim was lost; what was made is dropped");
+                    return Ended::Done;
+                }
+            };
+            match self.queue.jobs().update(&held.key, &next, held.revision).await {
+                Ok(_) => {
+                    self.conclude(&held, &next, &outcome).await;
+                    return if outage { Ended::Outage } else { Ended::Done };
+                }
+                // The record moved. Events of it may have been sent; then it is still ours.
+                Err(RecordError::Fenced | RecordError::Exists) => match self.queue.jobs().get(&held.key).await {
+                    Ok(Some((job, _))) if is_this(&job, &next) => {
+                        self.conclude(&held, &next, &outcome).await;
+                        return Ended::Done;
+                    }
+                    Ok(Some((job, revision))) => {
+                        held.job = job;
+                        held.revision = revision;
+                    }
+                    Ok(None) => return Ended::Done,
+                    Err(error) => tracing::debug!(%error, "the record could not be read yet"),
+                },
+                Err(RecordError::Wire(error)) => {
+                    outcome = Outcome::Failed(Failure::new(
+                        Class::Bug,
+                        "record-too-large",
+                        format!("what {} made does not fit its record: {error}", held.job.unit),
+                    ));
+                }
+                Err(RecordError::Unavailable(reason)) => {
+                    tracing::warn!(job = %held.job.id, reason, "the end of an attempt waits for NATS");
+                    if self.stop.is_cancelled() {
+                        let until = *patience.get_or_insert(Instant::now() + STOP_MAX);
+                        if Instant::now() >= until {
+                            return Ended::Done;
+                        }
+                    }
+                    self.pause(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    fn outcome(&self, result: Result<JobOutput, Failure>) -> Outcome {
+        match result {
+            Ok(output) => Outcome::Made(Box::new(output)),
+            Err(_) if self.stop.is_cancelled() => Outcome::Released { rest: Duration::ZERO },
+            Err(failure) if OUTAGES.contains(&failure.code.as_str()) => {
+                tracing::warn!(reason = failure.reason, "an outage ended an attempt");
+                Outcome::Released { rest: REST }
+            }
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    /// Waits for the connection, at least a little, and not beyond a stop.
+    async fn pause(&self, least: Duration) {
+        tokio::time::sleep(least).await;
+        if !self.stop.is_cancelled() {
+            tokio::select! {
+                _ = self.queue.link.wait_up(Duration::from_secs(60)) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// The record says how it ended: now the hint may go, or go on.
+    async fn conclude(&self, held: &Held, ended: &JobRecord, outcome: &Outcome) {
+        let kind = match (ended.state, outcome) {
+            (JobState::Done, _) => AckKind::Ack,
+            (JobState::Ready, Outcome::Released { rest }) if rest.is_zero() => AckKind::Nak(None),
+            (JobState::Ready, Outcome::Released { rest }) => AckKind::Nak(Some(*rest)),
+            (JobState::Ready, Outcome::Failed(failure)) if failure.class == Class::Resource => {
+                AckKind::Nak(Some(ELSEWHERE))
+            }
+            (JobState::Ready, _) => AckKind::Nak(Some(RETRY * 2_u32.pow(ended.spent.clamp(1, 4) - 1))),
+            _ => AckKind::Term,
+        };
+        tracing::info!(job = %ended.id, unit = ended.unit, state = ended.state.as_str(), "an attempt ended");
+        self.queue.link.tell(held.message.ack_with(kind)).await;
+        if ended.state == JobState::Ready
+            && let Err(error) = self.queue.dispatch(ended, held.revision).await
+        {
+            // The hint may have been terminated elsewhere while we held the job. The sweep of
+            // ready records finds it.
+            tracing::debug!(%error, "a hint could not be made sure of");
+        }
+    }
+}
+
+fn apply(held: &Held, outcome: &Outcome) -> Result<JobRecord, Refusal> {
+    let (job, holder, now) = (held.job.clone(), &held.holder, now_ms());
+    match outcome {
+        Outcome::Made(output) => transition::commit(job, holder, (**output).clone(), now),
+        Outcome::Failed(failure) => transition::fail(job, holder, failure.clone(), now),
+        Outcome::Released { .. } => transition::release(job, holder, now),
+    }
+}
+
+/// Whether `job` is what we tried to store, perhaps with its events sent since.
+fn is_this(job: &JobRecord, next: &JobRecord) -> bool {
+    next.state.is_terminal() && (job.state, job.attempt, &job.holder) == (next.state, next.attempt, &next.holder)
+}
