@@ -7,7 +7,6 @@ use framemill_storage::Store;
 use framemill_telemetry::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -90,19 +89,10 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
         drive::run(&actor, &stop),
         notify::run(&queue, &view, &stop),
         sweep::run(&queue, &view, &stop),
-        once(&queue, "reaper", process, &stop, async |held| reap::run(&queue, &view, LEASE, &held).await),
-        once(&queue, "collector", process, &stop, async |held| collect::run(&queue, &store, &view, &held).await),
+        lease::hold(&queue, "reaper", process, LEASE, &stop, async |held| reap::run(&queue, &view, LEASE, &held).await),
+        lease::hold(&queue, "collector", process, LEASE, &stop, async |held| {
+            collect::run(&queue, &store, &view, &held).await;
+        }),
     );
     Ok(served?)
-}
-
-/// Runs a loop while this scheduler holds its lease.
-async fn once(
-    queue: &Queue,
-    name: &str,
-    process: Uuid,
-    stop: &CancellationToken,
-    body: impl AsyncFn(CancellationToken),
-) {
-    lease::hold(queue, name, process, LEASE, stop, body).await;
 }

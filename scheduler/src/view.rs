@@ -19,6 +19,7 @@ use framemill_schemas::{
     holder::Holder,
     ids::{AssetId, JobId, Tenant},
     job::{JobKind, JobRecord, JobState},
+    ladder::VideoCodec,
     lane::Lane,
     presence::Heartbeat,
     probe::Probe,
@@ -28,8 +29,8 @@ use framemill_schemas::{
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// A process that was silent for this long no longer counts as encoder slots.
-const SLOTS_HEARD_WITHIN: Duration = Duration::from_secs(30);
+/// A worker that was silent for this long no longer counts.
+const HEARD_WITHIN: Duration = Duration::from_secs(30);
 
 /// An asset and the revision of its record.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,9 +175,22 @@ struct State {
     jobs_of: HashMap<AssetId, BTreeSet<JobId>>,
     dirty: BTreeSet<AssetId>,
     unsent: BTreeSet<Unsent>,
-    slots: HashMap<Uuid, (u32, Instant)>,
+    workers: HashMap<Uuid, Heard>,
     assets_current: bool,
     jobs_current: bool,
+}
+
+/// A worker as its last heartbeat told.
+struct Heard {
+    slots: u32,
+    encodes: Vec<VideoCodec>,
+    at: Instant,
+}
+
+impl State {
+    fn heard_lately(&self) -> impl Iterator<Item = &Heard> {
+        self.workers.values().filter(|worker| worker.at.elapsed() < HEARD_WITHIN)
+    }
 }
 
 /// A record that holds events to be sent.
@@ -221,8 +235,16 @@ impl View {
     /// Encoder slots of all workers that were heard lately; at least 1.
     pub fn slots(&self) -> u32 {
         let state = self.state();
-        let heard = state.slots.values().filter(|(_, at)| at.elapsed() < SLOTS_HEARD_WITHIN);
-        heard.map(|(slots, _)| *slots).sum::<u32>().max(1)
+        state.heard_lately().map(|worker| worker.slots).sum::<u32>().max(1)
+    }
+
+    /// Whether some worker encodes a codec; `None` while no worker is heard at all, which says
+    /// nothing about those that will come.
+    pub fn encodes(&self, codec: VideoCodec) -> Option<bool> {
+        let state = self.state();
+        let mut workers = state.heard_lately().peekable();
+        workers.peek()?;
+        Some(workers.any(|worker| worker.encodes.contains(&codec)))
     }
 
     /// Whether every record that was stored at the start has been seen.
@@ -292,9 +314,10 @@ impl View {
         if beat.role != WORKER_ROLE {
             return;
         }
+        let heard = Heard { slots: beat.slots, encodes: beat.encodes.clone(), at: Instant::now() };
         let mut state = self.state();
-        state.slots.retain(|_, (_, at)| at.elapsed() < SLOTS_HEARD_WITHIN);
-        state.slots.insert(beat.process, (beat.slots, Instant::now()));
+        state.workers.retain(|_, worker| worker.at.elapsed() < HEARD_WITHIN);
+        state.workers.insert(beat.process, heard);
     }
 
     /// Says that an asset should be looked at again.

@@ -135,6 +135,14 @@ impl Lane {
         lanes
     }
 
+    /// The codec that must be encoded to serve it; `None` where it needs no encoder.
+    pub const fn codec(self) -> Option<VideoCodec> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Encode { codec, .. } => Some(codec),
+        }
+    }
+
     /// Subject filter of the lane's consumer.
     pub fn filter(self) -> String {
         format!("jobs.{self}.*")

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::{
     ids::{AssetId, JobId, NodeId},
     job::JobKind,
+    ladder::VideoCodec,
 };
 
 /// What a worker or packager says every heartbeat.
@@ -23,6 +24,9 @@ pub struct Heartbeat {
     pub nonces: Vec<Uuid>,
     /// Attempts it could run at once.
     pub slots: u32,
+    /// Codecs it encodes; empty for a role that encodes nothing.
+    #[serde(default)]
+    pub encodes: Vec<VideoCodec>,
 }
 
 /// How far one attempt is.
