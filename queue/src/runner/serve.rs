@@ -2,7 +2,7 @@
 //! server longer than a message takes to be queued.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -153,7 +153,6 @@ impl<H: Handler> Loop<H> {
             nonces: self.work.nonces.values().copied().collect(),
             encodes: self.encodes.clone(),
             slots: if self.draining { 0 } else { u32::try_from(config.slots).unwrap_or(u32::MAX) },
-            encodes: config.lanes.iter().filter_map(|lane| lane.codec()).collect::<BTreeSet<_>>().into_iter().collect(),
         };
         if let Err(error) = self.runner.queue.beat(&heartbeat).await {
             tracing::warn!(%error, "a heartbeat could not be written");
