@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use framemill_schemas::{
@@ -25,13 +24,13 @@ const SHIPPED: [(&str, &str); 4] = [
     ("fast-h264.yaml", include_str!("../../ladders/fast-h264.yaml")),
 ];
 
-/// Ladders by name; clones share them.
+/// Ladders by name.
 #[derive(Clone, Debug)]
-pub struct Ladders(Arc<BTreeMap<String, Ladder>>);
+pub struct Ladders(BTreeMap<String, Ladder>);
 
 /// Why a folder of ladders was refused.
 #[derive(Debug, thiserror::Error)]
-pub enum LaddersError {
+pub enum LadderError {
     /// The folder or a file cannot be read.
     #[error("the ladder file or folder {path} cannot be read; correct `scheduler.ladders` or its permissions")]
     Read {
@@ -70,7 +69,7 @@ fn list(errors: &[FieldError]) -> String {
 
 impl Ladders {
     /// The shipped ladders and those of `folder` (its `*.yaml` and `*.yml` files).
-    pub fn load(folder: Option<&Path>) -> Result<Self, LaddersError> {
+    pub fn load(folder: Option<&Path>) -> Result<Self, LadderError> {
         let mut ladders = BTreeMap::new();
         for (file, text) in SHIPPED {
             let ladder = parse(Path::new(file), text)?;
@@ -80,7 +79,7 @@ impl Ladders {
             let ladder = parse(&path, &read(&path)?)?;
             ladders.insert(ladder.name.clone(), ladder);
         }
-        Ok(Self(Arc::new(ladders)))
+        Ok(Self(ladders))
     }
 
     /// The ladder of that name.
@@ -94,19 +93,18 @@ impl Ladders {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Ladder, LaddersError> {
-    let ladder =
-        Ladder::from_yaml(text).map_err(|errors| LaddersError::Faults { path: path.to_owned(), errors })?;
+fn parse(path: &Path, text: &str) -> Result<Ladder, LadderError> {
+    let ladder = Ladder::from_yaml(text).map_err(|errors| LadderError::Faults { path: path.to_owned(), errors })?;
     if path.file_stem().and_then(|stem| stem.to_str()) == Some(&ladder.name) {
         Ok(ladder)
     } else {
-        Err(LaddersError::Name { path: path.to_owned(), name: ladder.name })
+        Err(LadderError::Name { path: path.to_owned(), name: ladder.name })
     }
 }
 
-fn read(path: &Path) -> Result<String, LaddersError> {
+fn read(path: &Path) -> Result<String, LadderError> {
     use std::io::Read;
-    let fault = |source| LaddersError::Read { path: path.to_owned(), source };
+    let fault = |source| LadderError::Read { path: path.to_owned(), source };
     let mut text = String::new();
     // One byte more than is taken, so that the check of the ladder sees that there is more.
     let file = std::fs::File::open(path).map_err(fault)?;
@@ -114,14 +112,14 @@ fn read(path: &Path) -> Result<String, LaddersError> {
     Ok(text)
 }
 
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, LaddersError> {
-    let fault = |source| LaddersError::Read { path: folder.to_owned(), source };
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, LadderError> {
+    let fault = |source| LadderError::Read { path: folder.to_owned(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
         if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             if files.len() == FILES_MAX {
-                return Err(LaddersError::TooMany { path: folder.to_owned() });
+                return Err(LadderError::TooMany { path: folder.to_owned() });
             }
             files.push(path);
         }

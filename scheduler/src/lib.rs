@@ -6,10 +6,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod access;
 pub mod act;
 pub mod advance;
+pub mod api;
 pub mod chunk;
+pub mod ladders;
 pub mod loops;
+mod ops;
+mod page;
 pub mod plan;
 mod publish;
+pub mod run;
 pub mod view;

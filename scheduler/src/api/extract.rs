@@ -1,6 +1,8 @@
 //! Reading requests: every way a request can be unreadable is answered by a problem, never by the
 //! framework's plain text.
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Path, Request},
@@ -16,6 +18,8 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{ApiError, Kind};
 
+/// Longest a body may take to arrive: whoever sends a byte a second holds a connection that long.
+const BODY_TIME_MAX: Duration = Duration::from_secs(20);
 /// Most bytes of a body that is too large and still read, so that a client that sends before it
 /// listens gets the answer instead of a reset connection.
 const DISCARD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -34,7 +38,8 @@ pub struct NamePath(pub String);
 
 async fn last_segment<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, ApiError> {
     let path = Path::<String>::from_request_parts(parts, state).await;
-    path.map(|Path(text)| text).map_err(|_| ApiError::new(Kind::NotFound, "the address is not readable; list what there is"))
+    path.map(|Path(text)| text)
+        .map_err(|_| ApiError::new(Kind::NotFound, "the address is not readable; list what there is"))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for AssetPath {
@@ -94,7 +99,9 @@ impl<S: Send + Sync> FromRequest<S> for TextBody {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let media_type = media_type(&parts.headers);
-        let bytes = read_body(&parts.headers, body).await?;
+        let read = tokio::time::timeout(BODY_TIME_MAX, read_body(&parts.headers, body)).await;
+        let late = || format!("the body took more than {} s; send it faster", BODY_TIME_MAX.as_secs());
+        let bytes = read.map_err(|_| ApiError::new(Kind::Timeout, late()))??;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             ApiError::new(Kind::InvalidUtf8, format!("byte {at} of the body is not UTF-8; send the text in UTF-8"))
@@ -148,7 +155,8 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError>
     };
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let waits = headers.contains_key(header::EXPECT);
-    if length.is_some_and(|length| length > SUBMISSION_BYTES_MAX as u64 && (waits || length > DISCARD_BYTES_MAX as u64)) {
+    if length.is_some_and(|length| length > SUBMISSION_BYTES_MAX as u64 && (waits || length > DISCARD_BYTES_MAX as u64))
+    {
         return too_large();
     }
     let mut kept = Vec::new();

@@ -20,8 +20,9 @@ use super::{
 };
 use crate::access::{Caller, caller_of};
 
-/// Longest a request may take to arrive and be answered; streams only have to begin by then.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// Longest a request may take to be answered; streams only have to begin by then. Long enough for
+/// two changes of records whose outcome has to be looked up in an outage.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(45);
 
 /// The other end of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,8 @@ pub async fn around(request: Request, next: Next) -> Response {
     let mut response = match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let detail = format!("it took more than {} s; send it faster", REQUEST_TIME_MAX.as_secs());
-            ApiError::new(Kind::Timeout, detail).into_response()
+            let detail = format!("there was no answer within {} s; try again in a moment", REQUEST_TIME_MAX.as_secs());
+            ApiError::new(Kind::Unavailable, detail).into_response()
         }
     };
     for (name, value) in [
@@ -56,21 +57,21 @@ pub async fn around(request: Request, next: Next) -> Response {
 }
 
 /// Finds out who calls, and leaves the answer for the handler's extractor.
-pub async fn identify(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
-    let refused = match caller(&state, &request).await {
+pub async fn identify(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match caller(&state, &parts).await {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            return next.run(request).await;
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
         }
-        Err(error) => error,
-    };
-    refused.into_response()
+        Err(error) => error.into_response(),
+    }
 }
 
 /// Who calls; `None` where a key is needed and none was sent.
-async fn caller(state: &ApiState, request: &Request) -> Result<Option<Caller>, ApiError> {
-    let headers = request.headers();
-    if origin::is_cross_site(request.method(), headers) {
+async fn caller(state: &ApiState, request: &Parts) -> Result<Option<Caller>, ApiError> {
+    let headers = &request.headers;
+    if origin::is_cross_site(&request.method, headers) {
         let detail = "the request comes from a page of another site; send it from this server's own page or a command";
         return Err(ApiError::new(Kind::CrossSite, detail));
     }
@@ -84,7 +85,7 @@ async fn caller(state: &ApiState, request: &Request) -> Result<Option<Caller>, A
             None => Err(unauthorized(headers, "the key is not known; it may have been revoked")),
         };
     }
-    let peer = request.extensions().get::<Peer>();
+    let peer = request.extensions.get::<Peer>();
     let local = state.keyless && peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
     if !local || origin::is_forwarded(headers) {
         return Ok(None);

@@ -71,7 +71,9 @@ mod tests {
         for good in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:80", "127.9.9.9:1", "[::1]:8080", "[::1]"] {
             assert!(is_loopback_host(&headers(&[("host", good)])), "{good}");
         }
-        for bad in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "192.168.0.1", "[::2]", "", "0.0.0.0"] {
+        for bad in
+            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "192.168.0.1", "[::2]", "", "0.0.0.0"]
+        {
             assert!(!is_loopback_host(&headers(&[("host", bad)])), "{bad}");
         }
         assert!(!is_loopback_host(&headers(&[])));

@@ -29,7 +29,7 @@ pub use drop_dead::drop_dead;
 pub use redrive::redrive;
 pub use remove::remove;
 pub use retry::retry;
-pub use submit::{Accepted, SubmitParts, Submitted, submit};
+pub use submit::{Accepted, SubmitParts, submit};
 
 /// How often a compare-and-set is tried again when somebody else was faster. Every loss means that
 /// another change went through, and an asset sees few of them at a time.
@@ -133,4 +133,4 @@ fn ended(asset: &AssetRecord, state: AssetState, what: &str, revision: u64, now_
 }
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;

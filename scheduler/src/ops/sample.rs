@@ -1,10 +1,13 @@
-//! An asset for the tables of this module.
+//! An asset and a job for the tables of this crate.
 
 use framemill_schemas::{
     asset::{ASSET_VERSION, AssetRecord, AssetState},
-    ids::{AssetId, Tenant},
-    lane::Priority,
+    ids::{AssetId, JobId, Tenant},
+    job::{JOB_VERSION, JobKind, JobRecord, JobState},
+    key::job_key,
+    lane::{Lane, Priority},
     source::Source,
+    spec::{JobSpec, ProbeSpec},
     submission::DEFAULT_LADDER,
     trace::TraceContext,
 };
@@ -28,5 +31,33 @@ pub(crate) fn asset(state: AssetState) -> AssetRecord {
         trace: TraceContext::default(),
         submitted_ms: 1,
         ended_ms: if state == AssetState::Accepted { 0 } else { 2 },
+    }
+}
+
+pub(crate) fn job(state: JobState) -> JobRecord {
+    let asset = asset(AssetState::Accepted);
+    let spec = JobSpec::Probe(ProbeSpec { source: asset.source });
+    JobRecord {
+        v: JOB_VERSION,
+        id: JobId::derive(asset.id, 1, "probe", 0),
+        key: job_key(&spec, 0),
+        asset: asset.id,
+        generation: 1,
+        unit: "probe".to_owned(),
+        round: 0,
+        tenant: asset.tenant,
+        lane: Lane::Plain { kind: JobKind::Probe, priority: Priority::Standard },
+        spec,
+        state,
+        attempt: 0,
+        spent: 0,
+        holder: None,
+        failures: Vec::new(),
+        output: None,
+        unsent: Vec::new(),
+        trace: TraceContext::default(),
+        ready_ms: 1,
+        claimed_ms: 0,
+        ended_ms: 0,
     }
 }

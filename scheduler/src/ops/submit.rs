@@ -102,7 +102,8 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
             return Ok(Submitted { asset, accepted: Accepted::Before });
         }
     }
-    let source = resolve(parts.submission.source, parts.folders).await.map_err(|fault| OpError::Refused(vec![fault]))?;
+    let source =
+        resolve(parts.submission.source, parts.folders).await.map_err(|fault| OpError::Refused(vec![fault]))?;
     let id = match (id, &key) {
         (Some(id), _) => id,
         (None, None) => new_id(),
@@ -151,11 +152,7 @@ fn new_id() -> AssetId {
 }
 
 /// The asset a key stands for.
-async fn known(
-    idempotency: &Records<IdempotencyRecord>,
-    key: &str,
-    body: &str,
-) -> Result<Option<AssetId>, OpError> {
+async fn known(idempotency: &Records<IdempotencyRecord>, key: &str, body: &str) -> Result<Option<AssetId>, OpError> {
     match idempotency.get(key).await? {
         None => Ok(None),
         Some((record, _)) if record.body == body => Ok(Some(record.asset)),

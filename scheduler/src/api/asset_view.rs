@@ -1,0 +1,231 @@
+//! An asset as it is shown: its record, and what its jobs say. Pure.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use framemill_schemas::{
+    api::{AssetView, AudioView, Dropped, InputView, JobCounts, JobView, RenditionView, StageView, ValidationView},
+    asset::{AssetRecord, AssetState},
+    finding::{Report, ReportState},
+    job::{JobKind, JobState},
+    ladder::AudioCodec,
+    object::{MASTER_PLAYLIST, MPD, asset_folder},
+    probe::Probe,
+};
+
+use crate::{
+    plan::{Plan, plan},
+    view::{JobSummary, SummaryOutput},
+};
+
+/// The unit of the probe.
+const PROBE: &str = "probe";
+/// The unit that checks the whole title; those of its parts have longer names.
+const VALIDATE_WHOLE: &str = "validate/whole";
+
+/// An asset and the latest round of each unit of its generation.
+struct Facts<'a> {
+    asset: &'a AssetRecord,
+    /// Every job of the generation.
+    jobs: Vec<&'a JobSummary>,
+    latest: BTreeMap<&'a str, &'a JobSummary>,
+    probe: Option<&'a Probe>,
+    plan: Option<Plan>,
+}
+
+impl<'a> Facts<'a> {
+    fn new(asset: &'a AssetRecord, jobs: &'a [Arc<JobSummary>]) -> Self {
+        let jobs: Vec<&JobSummary> =
+            jobs.iter().map(Arc::as_ref).filter(|job| job.generation == asset.generation.number).collect();
+        let mut latest: BTreeMap<&str, &JobSummary> = BTreeMap::new();
+        for job in &jobs {
+            let entry = latest.entry(&job.unit).or_insert(job);
+            if job.round > entry.round {
+                *entry = job;
+            }
+        }
+        let probe = latest.get(PROBE).and_then(|job| match &job.output {
+            SummaryOutput::Probe(probe) => Some(probe.as_ref()),
+            _ => None,
+        });
+        // An asset whose plan was refused says so in its failure.
+        let plan = probe.and_then(|probe| plan(asset, probe).ok());
+        Self { asset, jobs, latest, probe, plan }
+    }
+
+    /// Segments and bytes stored of a rendition.
+    fn made(&self, rendition: &str) -> (u64, u64) {
+        let parts = self.latest.values().flat_map(|job| &job.made).filter(|made| made.rendition == rendition);
+        parts.fold((0, 0), |(segments, bytes), made| (segments + made.segments, bytes + made.bytes))
+    }
+
+    fn renditions(&self) -> Vec<RenditionView> {
+        let planned = self.plan.iter().flat_map(|plan| &plan.video);
+        planned
+            .map(|rendition| {
+                let (segments, bytes) = self.made(&rendition.name);
+                RenditionView {
+                    name: rendition.name.clone(),
+                    codec: rendition.codec,
+                    width: rendition.width,
+                    height: rendition.height,
+                    segments,
+                    bytes,
+                }
+            })
+            .collect()
+    }
+
+    fn audio(&self) -> Vec<AudioView> {
+        let planned = self.plan.iter().flat_map(|plan| &plan.audio);
+        planned
+            .map(|rendition| {
+                let (segments, bytes) = self.made(&rendition.name);
+                AudioView {
+                    name: rendition.name.clone(),
+                    codec: AudioCodec::Aac,
+                    channels: rendition.channels,
+                    language: rendition.language.clone(),
+                    segments,
+                    bytes,
+                }
+            })
+            .collect()
+    }
+
+    fn dropped(&self) -> Vec<Dropped> {
+        self.plan.as_ref().map(|plan| plan.dropped.clone()).unwrap_or_default()
+    }
+
+    /// When the last segment was committed; `None` while one is missing.
+    fn last_segment_ms(&self) -> Option<i64> {
+        let parts = &self.plan.as_ref()?.parts;
+        let ends = parts.keys().map(|unit| {
+            self.latest.get(unit.as_str()).filter(|job| job.state == JobState::Done).map(|job| job.ended_ms)
+        });
+        ends.collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    fn stages(&self) -> Vec<StageView> {
+        let stage = |kind: JobKind| {
+            let of_kind = || self.jobs.iter().filter(move |job| job.kind == kind);
+            // Chunks and sound are known from the plan a moment before their jobs are created.
+            let planned = self.plan.iter().flat_map(|plan| plan.parts.values());
+            let planned = planned.filter(|part| part.spec.kind() == kind).count();
+            StageView {
+                kind,
+                total: count(of_kind().count().max(planned)),
+                done: count(of_kind().filter(|job| job.state.is_terminal()).count()),
+                running: count(of_kind().filter(|job| job.state == JobState::Running).count()),
+            }
+        };
+        JobKind::ALL.into_iter().map(stage).collect()
+    }
+
+    fn counts(&self) -> JobCounts {
+        let number = |wanted: fn(&JobSummary) -> bool| count(self.jobs.iter().filter(|job| wanted(job)).count());
+        JobCounts {
+            total: number(|_| true),
+            retried: number(|job| job.attempt > 1),
+            failed: number(|job| matches!(job.state, JobState::Failed | JobState::Dead)),
+        }
+    }
+
+    /// The verdict over the whole; of a title that was given up before it, the verdict on the part
+    /// it was given up for.
+    fn report(&self) -> Option<&'a Report> {
+        let of = |job: &'a JobSummary| match &job.output {
+            SummaryOutput::Validation(report) => Some(report),
+            _ => None,
+        };
+        if let Some(report) = self.latest.get(VALIDATE_WHOLE).and_then(|job| of(job)) {
+            return Some(report);
+        }
+        if self.asset.state != AssetState::Failed {
+            return None;
+        }
+        self.latest.values().filter_map(|job| of(job)).find(|report| report.state == ReportState::Failed)
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Shows an asset.
+pub fn asset_view(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> AssetView {
+    let facts = Facts::new(asset, jobs);
+    let published = asset.state == AssetState::Published;
+    let entry = |name: &str| published.then(|| format!("{}/{name}", asset_folder(&asset.tenant, asset.id)));
+    AssetView {
+        id: asset.id,
+        tenant: asset.tenant.clone(),
+        source: asset.source.to_string(),
+        ladder: asset.ladder.name.clone(),
+        priority: asset.priority,
+        state: asset.state,
+        generation: asset.generation.clone(),
+        submitted_ms: asset.submitted_ms,
+        ended_ms: some_ms(asset.ended_ms),
+        last_segment_ms: facts.last_segment_ms(),
+        failure: asset.failure.clone(),
+        input: facts.probe.map(input_view),
+        renditions: facts.renditions(),
+        audio: facts.audio(),
+        dropped: facts.dropped(),
+        stages: facts.stages(),
+        jobs: facts.counts(),
+        validation: facts
+            .report()
+            .map(|report| ValidationView { state: report.state, findings: report.findings.clone() }),
+        hls: entry(MASTER_PLAYLIST),
+        dash: entry(MPD),
+    }
+}
+
+/// What validation says of an asset; `None` before it has said anything.
+pub fn report(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> Option<Report> {
+    Facts::new(asset, jobs).report().cloned()
+}
+
+fn input_view(probe: &Probe) -> InputView {
+    let grid = probe.video.grid;
+    InputView {
+        format: probe.format.clone(),
+        codec: probe.video.codec.clone(),
+        width: probe.video.width,
+        height: probe.video.height,
+        rate: grid.rate,
+        frames: grid.frames,
+        duration_ms: grid.duration_ms(),
+    }
+}
+
+/// Shows a job.
+pub fn job_view(job: &JobSummary) -> JobView {
+    JobView {
+        id: job.id,
+        asset_id: job.asset,
+        tenant: job.tenant.clone(),
+        kind: job.kind,
+        unit: job.unit.clone(),
+        lane: job.lane.to_string(),
+        state: job.state,
+        attempt: job.attempt,
+        node: job.holder.as_ref().map(|holder| holder.node.clone()),
+        failures: job.failures.clone(),
+        ready_ms: job.ready_ms,
+        claimed_ms: some_ms(job.claimed_ms),
+        ended_ms: some_ms(job.ended_ms),
+    }
+}
+
+/// Jobs of a generation at their end, and in all.
+pub fn stage_sums(jobs: &[Arc<JobSummary>], generation: u32) -> (usize, usize) {
+    let of = || jobs.iter().filter(|job| job.generation == generation);
+    (of().filter(|job| job.state.is_terminal()).count(), of().count())
+}
+
+/// Records write 0 for "not yet".
+fn some_ms(ms: i64) -> Option<i64> {
+    (ms != 0).then_some(ms)
+}

@@ -1,0 +1,176 @@
+//! The HTTP API and the pages: requests in, operations and views out.
+//!
+//! Reads come from the view in memory and cost the records nothing; changes go through `ops`.
+//! Never here: what an operation means, and planning.
+
+mod asset_view;
+mod assets;
+mod cursor;
+mod dead;
+mod docs;
+mod events;
+mod extract;
+mod guard;
+mod jobs;
+mod keys;
+mod ladders;
+mod origin;
+mod preview;
+mod problem;
+mod range;
+mod serve;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, http::Uri, middleware, response::IntoResponse};
+use framemill_queue::Queue;
+use framemill_storage::Store;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::{
+    OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{ladders::Ladders, page, run::SchedulerConfig, view::View};
+use problem::Kind;
+
+pub use asset_view::{asset_view, job_view, stage_sums};
+pub(crate) use assets::{find as find_asset, view as show_asset};
+pub(crate) use extract::AssetPath;
+pub(crate) use guard::Viewer;
+pub(crate) use problem::ApiError;
+pub use serve::serve;
+
+/// Most event streams open at once: each holds a consumer on NATS.
+const STREAMS_MAX: usize = 512;
+
+/// What every handler can reach; clones share it.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Records and events.
+    pub queue: Queue,
+    /// Published objects.
+    pub store: Store,
+    /// What the records say.
+    pub view: View,
+    /// Settings.
+    pub config: Arc<SchedulerConfig>,
+    /// Whether whoever connects from this machine needs no key: only when the listener is on
+    /// loopback.
+    pub keyless: bool,
+    /// Ladders by name.
+    pub ladders: Arc<Ladders>,
+    /// Ends streams, which would otherwise hold a shutdown up.
+    pub drain: CancellationToken,
+    streams: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// Everything an API needs. What depends on the listener is decided by [`serve()`].
+    pub fn new(queue: Queue, store: Store, view: View, config: SchedulerConfig, ladders: Arc<Ladders>) -> Self {
+        Self {
+            queue,
+            store,
+            view,
+            config: Arc::new(config),
+            keyless: false,
+            ladders,
+            drain: CancellationToken::new(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
+    }
+
+    /// Refuses lists until every record has been seen: half a list looks like a whole one.
+    fn current_view(&self) -> Result<&View, ApiError> {
+        if self.view.is_current() {
+            return Ok(&self.view);
+        }
+        Err(ApiError::new(Kind::Unavailable, "the records are still being read; try again in a moment"))
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Framemill",
+        description = "Submit titles, watch them being made, and act on what went wrong. Errors are \
+                       `application/problem+json` (RFC 9457) with a stable `type`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(framemill_schemas::api::Problem)),
+    tags(
+        (name = "assets", description = "Titles"),
+        (name = "jobs", description = "Units of work"),
+        (name = "dead", description = "Jobs whose attempts are spent"),
+        (name = "events", description = "What happens (server-sent events)"),
+        (name = "ladders", description = "Encode settings"),
+        (name = "keys", description = "Who may do what"),
+        (name = "preview", description = "Watching what is published, on one machine"),
+    )
+)]
+struct Document;
+
+/// Every operation, with its description.
+fn operations() -> OpenApiRouter<ApiState> {
+    let mut document = Document::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().security_schemes.insert("key".to_owned(), bearer.into());
+    // Either a key, or nothing: on loopback.
+    document.security =
+        Some(vec![SecurityRequirement::new("key", Vec::<String>::new()), SecurityRequirement::default()]);
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(assets::submit, assets::list))
+        .routes(routes!(assets::show, assets::remove))
+        .routes(routes!(assets::cancel))
+        .routes(routes!(assets::retry))
+        .routes(routes!(assets::report))
+        .routes(routes!(events::of_asset))
+        .routes(routes!(events::all))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(dead::list))
+        .routes(routes!(dead::redrive))
+        .routes(routes!(dead::drop_dead))
+        .routes(routes!(ladders::list))
+        .routes(routes!(ladders::show))
+        .routes(routes!(ladders::check))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(preview::show))
+}
+
+/// Everything this listener answers.
+pub fn router(state: ApiState) -> Router {
+    let (api, mut document) = operations().split_for_parts();
+    // OpenAPI has no word for "the rest of the path".
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    api.merge(docs::router(&document))
+        .merge(page::router())
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(state.clone(), guard::identify))
+        // Bodies are bounded where they are read, with an answer of our own.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(guard::around))
+        .with_state(state)
+}
+
+async fn unknown(uri: Uri) -> ApiError {
+    ApiError::new(Kind::NotFound, format!("there is nothing at {}; see /docs", uri.path()))
+}
+
+async fn wrong_method(uri: Uri) -> ApiError {
+    ApiError::new(Kind::MethodNotAllowed, format!("{} takes other methods; see Allow, or /docs", uri.path()))
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    // The panic itself was printed by the hook, with its place.
+    ApiError::new(Kind::Internal, "the server has a fault; its log says which").into_response()
+}

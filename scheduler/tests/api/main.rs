@@ -1,0 +1,12 @@
+//! The API as a client meets it: a real nats-server, the embedded store, and requests over TCP.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod document;
+mod events;
+mod farm;
+mod http;
+mod lists;
+mod preview;
+mod submission;
+mod transitions;
