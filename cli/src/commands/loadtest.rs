@@ -1,0 +1,101 @@
+//! `framemill loadtest`: benchmarks, run from outside like any user would.
+
+use std::path::PathBuf;
+
+use framemill_loadtest::bench::{self, BenchReport};
+use framemill_scheduler::ladders::Ladders;
+use framemill_schemas::{ladder::Ladder, submission::LadderChoice};
+
+use crate::{
+    args::{
+        Global,
+        operate::{Bench, Loadtest},
+    },
+    config::load,
+    exit::{CliError, Exit},
+    farm::nats::on_path,
+    ladder_file, output,
+};
+
+/// Runs the command.
+pub async fn run(global: &Global, args: Loadtest) -> Result<(), CliError> {
+    let Loadtest::Bench(Bench::Vod { file, ladder, runs, no_quality }) = args;
+    let settings = load::effective(global.config.as_deref())?;
+    if !file.is_file() {
+        return Err(CliError::new(Exit::Input, "there is no such file")
+            .at(file.display().to_string())
+            .mend("name a video file"));
+    }
+    let framemill = std::env::current_exe()
+        .map_err(|error| CliError::failed(format!("cannot find the path of this program: {error}")))?;
+    let bench = bench::Bench {
+        file,
+        ladder: written_out(ladder.as_deref())?,
+        runs: usize::try_from(runs).expect("its range was checked"),
+        framemill,
+        ffmpeg: program(settings.ffmpeg.ffmpeg, "ffmpeg")?,
+        ffprobe: program(settings.ffmpeg.ffprobe, "ffprobe")?,
+        quality: !no_quality,
+    };
+    let ended = tokio::select! {
+        ended = bench::vod(&bench, output::note) => ended,
+        _ = tokio::signal::ctrl_c() => return Err(CliError::new(Exit::Interrupted, "interrupted")),
+    };
+    let report = ended.map_err(|error| CliError::failed(format!("{error:#}")))?;
+    if global.json {
+        output::json(&report);
+    } else {
+        show(&report);
+    }
+    Ok(())
+}
+
+/// A ladder in full, since the plain side has no farm to ask.
+fn written_out(text: Option<&str>) -> Result<Ladder, CliError> {
+    match ladder_file::choose(text)? {
+        LadderChoice::Named(name) => {
+            let shipped = Ladders::load(None).map_err(|error| CliError::failed(error.to_string()))?;
+            shipped.get(&name).ok_or_else(|| {
+                CliError::usage(format!("no ladder {name:?} is shipped")).at("--ladder").mend("name a file")
+            })
+        }
+        LadderChoice::Inline(value) => Ladder::from_value(value)
+            .map_err(|faults| CliError::usage("the ladder has faults").at("--ladder").faults(faults)),
+    }
+}
+
+fn program(configured: Option<PathBuf>, name: &str) -> Result<PathBuf, CliError> {
+    configured.or_else(|| on_path(name)).ok_or_else(|| {
+        CliError::usage(format!("there is no {name}")).at("PATH").mend("run ./infra/setup, or install ffmpeg")
+    })
+}
+
+fn show(report: &BenchReport) {
+    let seconds = |times: &[f64]| times.iter().map(|time| format!("{time:.2}")).collect::<Vec<_>>().join(", ");
+    let rows = vec![
+        vec!["plain ffmpeg".to_owned(), seconds(&report.plain_s), "1".to_owned()],
+        vec![
+            "farm, last segment".to_owned(),
+            seconds(&report.last_segment_s),
+            format!("{:.3}", report.last_segment_ratio),
+        ],
+        vec!["farm, published".to_owned(), seconds(&report.published_s), format!("{:.3}", report.published_ratio)],
+    ];
+    output::line(output::render(&["side", "seconds", "median ratio"], rows));
+    let score = |score: Option<f64>| score.map_or_else(|| "-".to_owned(), |score| format!("{score:.2}"));
+    let rows = report.renditions.iter().map(|rendition| {
+        vec![
+            rendition.name.clone(),
+            output::bytes(rendition.plain_bytes),
+            output::bytes(rendition.farm_bytes),
+            format!("{:.4}", rendition.size_ratio),
+            rendition.metric.unwrap_or("-").to_owned(),
+            score(rendition.plain_quality),
+            score(rendition.farm_quality),
+        ]
+    });
+    output::line(output::render(
+        &["rendition", "plain", "farm", "size ratio", "quality by", "plain", "farm"],
+        rows.collect(),
+    ));
+}

@@ -1,0 +1,79 @@
+//! `framemill up`: a whole farm on this machine.
+
+use std::net::SocketAddr;
+
+use framemill_telemetry::Shutdown;
+
+use super::role::slots;
+use crate::{
+    args::{Global, serve},
+    config::{Settings, load},
+    exit::CliError,
+    farm::{data::DataFolder, start::Farm, startup},
+    output,
+};
+
+/// Runs the command; it ends when it is told to, by a signal.
+pub async fn run(global: &Global, args: serve::Up) -> Result<(), CliError> {
+    let mut settings = load::effective(global.config.as_deref())?;
+    settings.data = args.data.unwrap_or(settings.data);
+    settings.scheduler.listen = args.listen.unwrap_or(settings.scheduler.listen);
+    settings.worker.slots = slots(args.workers).or(settings.worker.slots);
+    settings.scheduler.health.get_or_insert_with(|| health_near(settings.scheduler.listen.port()));
+    share_folders(&mut settings);
+    let telemetry = startup::telemetry(&settings.telemetry(), "up")?;
+    let ended = serve(global, &settings).await;
+    telemetry.shutdown();
+    ended
+}
+
+async fn serve(global: &Global, settings: &Settings) -> Result<(), CliError> {
+    let shutdown = Shutdown::new();
+    shutdown.on_signals();
+    let data = DataFolder::open(&settings.data)?;
+    let root = data.root().display().to_string();
+    let listener = startup::listen(
+        settings.scheduler.listen,
+        "the API",
+        "stop what listens there, or choose another with --listen (port 0 takes a free one)",
+    )
+    .await?;
+    let farm = tokio::select! {
+        farm = Farm::start(settings, data, listener, shutdown.clone()) => farm?,
+        () = shutdown.stop.cancelled() => return Ok(()),
+    };
+    announce(global, farm.listen, farm.health, &root);
+    farm.end().await
+}
+
+/// Says where it listens: to people on stderr, or as a document on stdout.
+fn announce(global: &Global, listen: SocketAddr, health: Option<SocketAddr>, data: &str) {
+    if global.json {
+        return output::json(&serde_json::json!({
+            "api": format!("http://{listen}"),
+            "health": health.map(|health| format!("http://{health}")),
+            "data": data,
+        }));
+    }
+    output::note(format!("framemill is up: http://{listen} (pages), http://{listen}/docs (API)"));
+    if let Some(health) = health {
+        output::note(format!("health at http://{health}/readyz, metrics at http://{health}/metrics"));
+    }
+    output::note(format!("everything is kept in {data}; Ctrl-C finishes what runs, a second one stops at once"));
+}
+
+/// Where health is told when nobody chose: on loopback, beside the API where that is free.
+fn health_near(port: u16) -> SocketAddr {
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let beside = at(port.checked_add(1).filter(|_| port != 0).unwrap_or(0));
+    if std::net::TcpListener::bind(beside).is_ok() { beside } else { at(0) }
+}
+
+/// In one process the API and the worker read the same files: what one may, the other may.
+fn share_folders(settings: &mut Settings) {
+    let mut folders = settings.scheduler.folders.clone();
+    folders
+        .extend(settings.sources.folders.iter().filter(|folder| !settings.scheduler.folders.contains(folder)).cloned());
+    settings.scheduler.folders.clone_from(&folders);
+    settings.sources.folders = folders;
+}

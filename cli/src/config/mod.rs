@@ -1,0 +1,164 @@
+//! What an operator may set: `framemill.toml`, then the environment, then flags. One key has one
+//! name everywhere: `s3.endpoint` in the file is `FRAMEMILL_S3__ENDPOINT` in the environment.
+//!
+//! Never here: what a role does with it.
+
+pub mod environment;
+pub mod load;
+pub mod show;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use framemill_media::toolchain::FfmpegConfig;
+use framemill_queue::NatsConfig;
+use framemill_storage::S3Config;
+use framemill_telemetry::{LogConfig, OtelConfig, TelemetryConfig};
+use framemill_worker::source::SourcesConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::CliError;
+
+/// Most jobs a process runs at once.
+pub const SLOTS_MAX: usize = 1024;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Folder of everything `up` and `run` keep.
+    pub data: PathBuf,
+    /// The queue.
+    pub nats: NatsSection,
+    /// The store.
+    pub s3: S3Config,
+    /// Where ffmpeg is.
+    pub ffmpeg: FfmpegConfig,
+    /// What workers may read.
+    pub sources: SourcesConfig,
+    /// The scheduler.
+    pub scheduler: SchedulerSection,
+    /// The worker.
+    pub worker: WorkerSection,
+    /// The packager.
+    pub packager: PackagerSection,
+    /// Logs.
+    pub log: LogConfig,
+    /// Traces.
+    pub otel: OtelConfig,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from(".framemill/data"),
+            nats: NatsSection::default(),
+            s3: S3Config::default(),
+            ffmpeg: FfmpegConfig::default(),
+            sources: SourcesConfig::default(),
+            scheduler: SchedulerSection::default(),
+            worker: WorkerSection::default(),
+            packager: PackagerSection::default(),
+            log: LogConfig::default(),
+            otel: OtelConfig::default(),
+        }
+    }
+}
+
+/// The queue.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NatsSection {
+    /// `nats://host:port`, several with commas; unset, `up` and `run` start a server of their own.
+    pub url: Option<String>,
+    /// Credentials file (`.creds`).
+    pub credentials: Option<PathBuf>,
+    /// Copies of every record; 3 on a cluster.
+    pub replicas: Option<u8>,
+    /// The nats-server that `up` and `run` start.
+    pub server: Option<PathBuf>,
+}
+
+impl NatsSection {
+    /// What the queue takes; a role on its own finds a server on this machine by default.
+    pub fn to_queue(&self) -> NatsConfig {
+        let mut config = NatsConfig { credentials: self.credentials.clone(), ..NatsConfig::default() };
+        if let Some(url) = &self.url {
+            config.url = url.clone();
+        }
+        if let Some(replicas) = self.replicas {
+            config.replicas = replicas;
+        }
+        config
+    }
+}
+
+/// The scheduler.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SchedulerSection {
+    /// Address of the API and the pages.
+    pub listen: SocketAddr,
+    /// Folders whose files may be submitted by path.
+    pub folders: Vec<PathBuf>,
+    /// Folder of ladder files; unset, only those that are built in.
+    pub ladders: Option<PathBuf>,
+    /// Address of /healthz, /readyz and /metrics.
+    pub health: Option<SocketAddr>,
+}
+
+impl Default for SchedulerSection {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), folders: Vec::new(), ladders: None, health: None }
+    }
+}
+
+/// The worker.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerSection {
+    /// Encodes at once; unset, as many as the machine has cores.
+    pub slots: Option<usize>,
+    /// Name of this machine in the farm; unset, its host name.
+    pub node: Option<String>,
+    /// Address of /healthz, /readyz and /metrics.
+    pub health: Option<SocketAddr>,
+}
+
+/// The packager.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PackagerSection {
+    /// Jobs at once; unset, as many as the machine has cores.
+    pub slots: Option<usize>,
+    /// Address of /healthz, /readyz and /metrics.
+    pub health: Option<SocketAddr>,
+}
+
+impl Settings {
+    /// What telemetry takes.
+    pub fn telemetry(&self) -> TelemetryConfig {
+        TelemetryConfig { log: self.log.clone(), otel: self.otel.clone() }
+    }
+
+    /// What no type can say.
+    pub fn check(&self) -> Result<(), CliError> {
+        for (key, slots) in [("worker.slots", self.worker.slots), ("packager.slots", self.packager.slots)] {
+            if slots.is_some_and(|slots| !(1..=SLOTS_MAX).contains(&slots)) {
+                return Err(CliError::usage(format!("{key} is out of range"))
+                    .at(key)
+                    .mend(format!("use 1 to {SLOTS_MAX}, or leave it out")));
+            }
+        }
+        if self.nats.replicas.is_some_and(|replicas| !matches!(replicas, 1 | 3 | 5)) {
+            return Err(CliError::usage("a number of copies that is no majority")
+                .at("nats.replicas")
+                .mend("use 1, 3 or 5"));
+        }
+        if let Some(node) = &self.worker.node {
+            node.parse::<framemill_schemas::ids::NodeId>().map_err(|error| {
+                CliError::usage(error.to_string()).at("worker.node").mend("name the machine, for example gpu-7")
+            })?;
+        }
+        Ok(())
+    }
+}

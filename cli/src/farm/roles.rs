@@ -1,0 +1,163 @@
+//! Every role as a task of this process, and what its end means.
+
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use framemill_media::toolchain::Toolchain;
+use framemill_packager::PackagerParts;
+use framemill_queue::Queue;
+use framemill_scheduler::{
+    run::{SchedulerConfig, SchedulerParts},
+    view::View,
+};
+use framemill_schemas::ids::NodeId;
+use framemill_storage::Store;
+use framemill_telemetry::{Shutdown, health};
+use framemill_worker::{WorkerConfig, WorkerParts, source::SourcesConfig};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use super::startup;
+use crate::{config::SchedulerSection, exit::CliError};
+
+/// How long roles may take to return after they were told to stop.
+const RETURN: Duration = Duration::from_secs(20);
+/// What a machine-facing listener that cannot be had is answered with.
+const HEALTH_MEND: &str = "choose another with --health";
+
+/// The roles of this process.
+#[derive(Debug)]
+pub struct Roles {
+    tasks: JoinSet<(&'static str, Result<(), String>)>,
+    shutdown: Shutdown,
+}
+
+impl Roles {
+    /// None yet.
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self { tasks: JoinSet::new(), shutdown }
+    }
+
+    /// Starts a scheduler.
+    pub fn scheduler(
+        &mut self,
+        section: &SchedulerSection,
+        queue: Queue,
+        store: Store,
+        listener: TcpListener,
+        view: View,
+    ) {
+        let config = SchedulerConfig {
+            listen: section.listen,
+            folders: section.folders.clone(),
+            ladders: section.ladders.clone(),
+        };
+        let shutdown = self.shutdown.clone();
+        // On a thread of its own: its loops borrow from each other, in a way that the compiler
+        // cannot prove to be movable between threads.
+        self.tasks.spawn_blocking(move || {
+            let parts = SchedulerParts { config, queue, store, listener, view, shutdown };
+            let ended = tokio::runtime::Handle::current().block_on(framemill_scheduler::run::run(parts));
+            ("scheduler", ended.map_err(|error| chain(&error)))
+        });
+    }
+
+    /// Starts a worker.
+    pub fn worker(
+        &mut self,
+        slots: Option<usize>,
+        sources: SourcesConfig,
+        queue: Queue,
+        store: Store,
+        tools: Toolchain,
+        node: NodeId,
+    ) {
+        let config = WorkerConfig { slots: slots.and_then(NonZeroUsize::new) };
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            let parts = WorkerParts { config, sources, queue, store, tools, node, shutdown };
+            ("worker", framemill_worker::run(parts).await.map_err(|error| chain(&error)))
+        });
+    }
+
+    /// Starts a packager.
+    pub fn packager(&mut self, slots: Option<usize>, queue: Queue, store: Store, tools: Toolchain, node: NodeId) {
+        let slots = slots.unwrap_or_else(processors);
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            let parts = PackagerParts { queue, store, tools, node, slots, shutdown };
+            ("packager", framemill_packager::run(parts).await.map_err(|error| chain(&error)))
+        });
+    }
+
+    /// Waits until the process was told to end and every role has, or until one ended by itself:
+    /// then all are stopped, and that one's fault is the answer.
+    pub async fn end(mut self) -> Result<(), CliError> {
+        let mut fault = None;
+        let draining = self.shutdown.drain.clone();
+        let stopping = self.shutdown.stop.clone();
+        let deadline = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(RETURN).await;
+        };
+        tokio::pin!(deadline);
+        loop {
+            let ended = tokio::select! {
+                ended = self.tasks.join_next() => ended,
+                () = &mut deadline => {
+                    fault.get_or_insert_with(|| {
+                        CliError::failed(format!("a role did not return within {} s", RETURN.as_secs()))
+                            .mend("nothing is lost: what it held goes to others; please report its log")
+                    });
+                    break;
+                }
+            };
+            let said = match ended {
+                None => break,
+                Some(Ok((_, Ok(())))) if draining.is_cancelled() || stopping.is_cancelled() => None,
+                Some(Ok((role, Ok(())))) => Some(format!("the {role} ended by itself")),
+                Some(Ok((role, Err(error)))) => Some(format!("the {role} failed: {error}")),
+                Some(Err(error)) => Some(format!("a role broke: {error}")),
+            };
+            if let Some(said) = said {
+                tracing::error!(fault = said, "a role ended; stopping the others");
+                fault.get_or_insert_with(|| CliError::failed(said).mend("the log above says more"));
+                self.shutdown.stop.cancel();
+                self.shutdown.drain.cancel();
+            }
+        }
+        fault.map_or(Ok(()), Err)
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}
+
+/// As many jobs as the machine has cores.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Serves /healthz, /readyz and /metrics until the very end: a drain is worth watching.
+pub async fn health(
+    address: SocketAddr,
+    queue: Queue,
+    view: Option<View>,
+    shutdown: &Shutdown,
+) -> Result<SocketAddr, CliError> {
+    let listener = startup::listen(address, "health checks", HEALTH_MEND).await?;
+    let at = listener.local_addr().map_err(|error| CliError::failed(error.to_string()).at(address.to_string()))?;
+    let ready: health::Ready = Arc::new(move || {
+        let mut checks = vec![("nats", queue.is_connected())];
+        checks.extend(view.as_ref().map(|view| ("records", view.is_current())));
+        checks
+    });
+    tokio::spawn(health::serve(listener, ready, shutdown.stop.clone()));
+    Ok(at)
+}

@@ -1,0 +1,171 @@
+//! Starting and ending a whole farm, in the order its parts need each other: NATS and the store
+//! first, then the roles; the roles end first, and NATS last.
+
+use std::net::SocketAddr;
+
+use framemill_queue::NatsConfig;
+use framemill_scheduler::view::View;
+use framemill_storage::{S3Config, Secret, Store, embedded};
+use framemill_telemetry::Shutdown;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    data::DataFolder,
+    nats::{self, NatsServer},
+    node, roles,
+    roles::Roles,
+    startup,
+};
+use crate::{config::Settings, exit::CliError, output};
+
+/// A farm that runs.
+#[derive(Debug)]
+pub struct Farm {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Where health is told.
+    pub health: Option<SocketAddr>,
+    /// Its store.
+    pub store: Store,
+    /// When to stop.
+    pub shutdown: Shutdown,
+    roles: Roles,
+    base: Base,
+    /// Kept until the very end: while it is ours, nobody else uses the folder.
+    _data: DataFolder,
+}
+
+/// What the roles stand on, as far as it is ours.
+#[derive(Debug)]
+struct Base {
+    nats: Option<NatsServer>,
+    s3: Option<(JoinHandle<()>, CancellationToken)>,
+}
+
+impl Farm {
+    /// Starts a farm in a data folder.
+    pub async fn start(
+        settings: &Settings,
+        data: DataFolder,
+        listener: TcpListener,
+        shutdown: Shutdown,
+    ) -> Result<Self, CliError> {
+        let (tools, base) = tokio::join!(startup::tools(&settings.ffmpeg), Base::start(settings, &data));
+        let (base, nats_config, s3_config) = base?;
+        let begun = async {
+            let tools = tools?;
+            let (queue, store) = tokio::try_join!(startup::queue(&nats_config), startup::store(&s3_config))?;
+            let listen =
+                listener.local_addr().map_err(|error| CliError::failed(format!("the API has no address: {error}")))?;
+            let view = View::default();
+            let health = match settings.scheduler.health {
+                Some(address) => Some(roles::health(address, queue.clone(), Some(view.clone()), &shutdown).await?),
+                None => None,
+            };
+            let node = node::name(settings.worker.node.as_deref());
+            let mut roles = Roles::new(shutdown.clone());
+            roles.scheduler(&settings.scheduler, queue.clone(), store.clone(), listener, view);
+            roles.worker(
+                settings.worker.slots,
+                settings.sources.clone(),
+                queue.clone(),
+                store.clone(),
+                tools.clone(),
+                node.clone(),
+            );
+            roles.packager(settings.packager.slots, queue, store.clone(), tools, node);
+            Ok((listen, health, store, roles))
+        };
+        match begun.await {
+            Ok((listen, health, store, roles)) => {
+                Ok(Self { listen, health, store, shutdown, roles, base, _data: data })
+            }
+            Err(error) => {
+                base.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the farm was told to end, and ends it; or until a part of it failed.
+    pub async fn end(self) -> Result<(), CliError> {
+        let ended = self.roles.end().await;
+        self.base.stop().await;
+        ended
+    }
+}
+
+impl Base {
+    async fn start(settings: &Settings, data: &DataFolder) -> Result<(Self, NatsConfig, S3Config), CliError> {
+        let mut base = Self { nats: None, s3: None };
+        let nats_config = match &settings.nats.url {
+            Some(_) => settings.nats.to_queue(),
+            None => {
+                let server = nats::find_server(settings.nats.server.as_deref())?;
+                let setpriv = nats::on_path("setpriv");
+                if setpriv.is_none() {
+                    output::note(
+                        "setpriv is missing: a killed framemill leaves its nats-server behind; install util-linux",
+                    );
+                }
+                let nats = NatsServer::start(server, setpriv, data).await?;
+                let config = NatsConfig { url: nats.url().to_owned(), ..NatsConfig::default() };
+                base.nats = Some(nats);
+                config
+            }
+        };
+        let s3_config = match &settings.s3.endpoint {
+            Some(_) => settings.s3.clone(),
+            None => match base.serve_s3(settings, data).await {
+                Ok(config) => config,
+                Err(error) => {
+                    base.stop().await;
+                    return Err(error);
+                }
+            },
+        };
+        Ok((base, nats_config, s3_config))
+    }
+
+    /// Serves the embedded store on a free port.
+    async fn serve_s3(&mut self, settings: &Settings, data: &DataFolder) -> Result<S3Config, CliError> {
+        let root = data.folder("s3")?;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = startup::listen(any, "the store", "check that the loopback interface is up").await?;
+        let address = listener.local_addr().map_err(|error| CliError::failed(error.to_string()))?;
+        let secrets = data.secrets();
+        let config = S3Config {
+            endpoint: Some(format!("http://{address}")),
+            access_key: Some(Secret::new(secrets.s3_access_key.clone())),
+            secret_key: Some(Secret::new(secrets.s3_secret_key.clone())),
+            path_style: true,
+            create_bucket: true,
+            ..settings.s3.clone()
+        };
+        let stop = CancellationToken::new();
+        let access_key = Secret::new(secrets.s3_access_key.clone());
+        let secret_key = Secret::new(secrets.s3_secret_key.clone());
+        let served = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) = embedded::serve(&root, listener, &access_key, &secret_key, stop).await {
+                    tracing::error!(%error, "the embedded store ended");
+                }
+            }
+        });
+        self.s3 = Some((served, stop));
+        Ok(config)
+    }
+
+    async fn stop(self) {
+        if let Some((served, stop)) = self.s3 {
+            stop.cancel();
+            // A broken task has said so in the log.
+            let _ = served.await;
+        }
+        if let Some(nats) = self.nats {
+            nats.stop().await;
+        }
+    }
+}
