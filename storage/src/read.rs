@@ -19,6 +19,9 @@ use crate::{
 /// Largest object that is put or read whole.
 pub const OBJECT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
+/// Highest offset that stores read as a number; an end beyond it is the object's end.
+const OFFSET_MAX: u64 = i64::MAX as u64;
+
 /// An object read whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
@@ -179,12 +182,14 @@ impl Store {
     }
 
     async fn open(&self, call: Call<'_>, range: Option<Range<u64>>) -> Result<Option<GetObjectOutput>, StoreError> {
-        if range.as_ref().is_some_and(Range::is_empty) {
-            let start = range.map_or(0, |range| range.start);
+        let start = range.as_ref().map_or(0, |range| range.start);
+        if start > OFFSET_MAX || range.as_ref().is_some_and(Range::is_empty) {
             return Err(StoreError::Range { key: call.key.to_owned(), start });
         }
-        let start = range.as_ref().map_or(0, |range| range.start);
-        let header = range.map(|range| format!("bytes={}-{}", range.start, range.end - 1));
+        let header = range.map(|range| match range.end {
+            end if end > OFFSET_MAX => format!("bytes={start}-"),
+            end => format!("bytes={start}-{}", end - 1),
+        });
         match self.client.get_object().bucket(call.bucket).key(call.key).set_range(header).send().await {
             Ok(output) => Ok(Some(output)),
             Err(error) if fault::status(&error) == Some(416) => {
