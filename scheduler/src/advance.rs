@@ -155,7 +155,12 @@ impl<'a> Stage<'a> {
                         if round + 1 >= ROUNDS_MAX {
                             return Err(Box::new(rejected(unit, report)));
                         }
-                        actions.push(Action::Create(self.new_job(unit.clone(), round + 1, part.lane, part.spec.clone())));
+                        actions.push(Action::Create(self.new_job(
+                            unit.clone(),
+                            round + 1,
+                            part.lane,
+                            part.spec.clone(),
+                        )));
                     }
                 }
             }

@@ -8,17 +8,15 @@ pub mod reap;
 pub mod sweep;
 pub mod watch;
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Interval, MissedTickBehavior};
 
-/// Calls `pass` every `period` until `stop`. A pass that takes longer delays the next one.
-async fn every<F: Future<Output = ()>>(period: Duration, stop: &CancellationToken, mut pass: impl FnMut() -> F) {
+/// Ticks at once, then every `period`; a pass that takes longer delays the next one.
+fn timer(period: Duration) -> Interval {
     let mut timer = tokio::time::interval(period);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(timer.tick()).await.is_some() {
-        pass().await;
-    }
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
 }
 
 /// Unix milliseconds: for records and reports, never for deciding who is late.

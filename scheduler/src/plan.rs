@@ -153,9 +153,7 @@ impl Plan {
         let latest: BTreeMap<JobId, JobId> = self
             .parts
             .keys()
-            .map(|unit| {
-                (derive(asset, unit), JobId::derive(asset.id, asset.generation.number, unit, round_of(unit)))
-            })
+            .map(|unit| (derive(asset, unit), JobId::derive(asset.id, asset.generation.number, unit, round_of(unit))))
             .collect();
         let mut video = self.video.clone();
         for part in video.iter_mut().flat_map(|rendition| &mut rendition.parts) {
@@ -246,7 +244,10 @@ fn size_rung(rung: VideoRung, probe: &Probe) -> Result<SizedRung, Failure> {
     let width = u32::try_from(2 * half.max(1)).ok().filter(|width| *width <= WIDTH_MAX).ok_or_else(|| {
         Failure::input(
             "too-wide",
-            format!("at {} lines a source of {source_width}x{source_height} is over {WIDTH_MAX} pixels wide", rung.height),
+            format!(
+                "at {} lines a source of {source_width}x{source_height} is over {WIDTH_MAX} pixels wide",
+                rung.height
+            ),
         )
         .mend("crop the source, or use lower rungs")
     })?;
@@ -278,7 +279,8 @@ struct Sound<'a> {
 
 fn keep_audio<'a>(rungs: &'a [AudioRung], probe: &'a Probe, dropped: &mut Vec<Dropped>) -> Vec<Sound<'a>> {
     let widest = probe.audio.iter().map(|track| track.channels).max().unwrap_or(0);
-    let mut kept: Vec<_> = rungs.iter().filter(|rung| rung.channels <= 2 || u32::from(rung.channels) <= widest).collect();
+    let mut kept: Vec<_> =
+        rungs.iter().filter(|rung| rung.channels <= 2 || u32::from(rung.channels) <= widest).collect();
     if kept.is_empty() {
         kept.extend(rungs.first());
     }

@@ -81,7 +81,13 @@ impl Actor {
         Ok(())
     }
 
-    async fn mend_entry(&self, key: &str, from: &StoredObject, generation: u32, entry: &AssetEntry) -> Result<(), ActError> {
+    async fn mend_entry(
+        &self,
+        key: &str,
+        from: &StoredObject,
+        generation: u32,
+        entry: &AssetEntry,
+    ) -> Result<(), ActError> {
         let there = self.store.head(key).await?;
         let revision = u64::from(generation);
         if there.as_ref().is_some_and(|(_, meta)| meta.revision >= Some(revision)) {
@@ -106,7 +112,9 @@ impl Actor {
         Ok(())
     }
 
-    fn entries_right(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<(framemill_schemas::ids::AssetId, u32)>> {
+    fn entries_right(
+        &self,
+    ) -> std::sync::MutexGuard<'_, std::collections::HashSet<(framemill_schemas::ids::AssetId, u32)>> {
         // A set of plain values: a panic elsewhere cannot have left it half-changed.
         self.entries_right.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -7,6 +7,7 @@ use framemill_storage::Store;
 use framemill_telemetry::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -78,21 +79,34 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
     let state = api::ApiState::new(queue.clone(), store.clone(), view.clone(), config, ladders);
     let process = Uuid::new_v4();
 
+    let reaper = {
+        let (queue, view) = (queue.clone(), view.clone());
+        move |held: CancellationToken| {
+            let (queue, view) = (queue.clone(), view.clone());
+            async move { reap::run(&queue, &view, LEASE, &held).await }
+        }
+    };
+    let collector = {
+        let (queue, store, view) = (queue.clone(), store.clone(), view.clone());
+        move |held: CancellationToken| {
+            let (queue, store, view) = (queue.clone(), store.clone(), view.clone());
+            async move { collect::run(&queue, &store, &view, &held).await }
+        }
+    };
     let served = async {
         let outcome = api::serve(state, listener, stop.clone()).await;
+        // Without its API a scheduler is no use: the other loops end with it.
         stop.cancel();
         outcome
     };
-    let (served, (), (), (), (), (), ()) = tokio::join!(
+    let (served, ..) = tokio::join!(
         served,
         watch::run(&queue, &view, &stop),
         drive::run(&actor, &stop),
         notify::run(&queue, &view, &stop),
         sweep::run(&queue, &view, &stop),
-        lease::hold(&queue, "reaper", process, LEASE, &stop, async |held| reap::run(&queue, &view, LEASE, &held).await),
-        lease::hold(&queue, "collector", process, LEASE, &stop, async |held| {
-            collect::run(&queue, &store, &view, &held).await;
-        }),
+        lease::hold(&queue, "reaper", process, LEASE, &stop, reaper),
+        lease::hold(&queue, "collector", process, LEASE, &stop, collector),
     );
     Ok(served?)
 }

@@ -24,7 +24,6 @@ use framemill_schemas::{
     presence::Heartbeat,
     probe::Probe,
     spec::{JobOutput, PackageOutput},
-
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -377,4 +376,3 @@ impl View {
 
 /// Role name in the heartbeats of workers.
 const WORKER_ROLE: &str = "worker";
-

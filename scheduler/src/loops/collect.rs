@@ -40,7 +40,8 @@ pub enum CollectError {
 
 /// Runs until `stop`; the caller holds the lease that makes it the only one.
 pub async fn run(queue: &Queue, store: &Store, view: &View, stop: &CancellationToken) {
-    super::every(EVERY, stop, async || {
+    let mut timer = super::timer(EVERY);
+    while stop.run_until_cancelled(timer.tick()).await.is_some() {
         for entry in view.assets() {
             if stop.is_cancelled() {
                 return;
@@ -49,17 +50,11 @@ pub async fn run(queue: &Queue, store: &Store, view: &View, stop: &CancellationT
                 tracing::warn!(asset = %entry.record.id, error = %chain(&error), "asset is collected later");
             }
         }
-    })
-    .await;
+    }
 }
 
 /// Collects what is doomed of one asset.
-pub async fn tick(
-    queue: &Queue,
-    store: &Store,
-    view: &View,
-    entry: &AssetEntry,
-) -> Result<Collected, CollectError> {
+pub async fn tick(queue: &Queue, store: &Store, view: &View, entry: &AssetEntry) -> Result<Collected, CollectError> {
     let asset = &entry.record;
     let doomed = asset.doomed();
     let through = *doomed.end();

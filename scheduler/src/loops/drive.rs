@@ -20,11 +20,13 @@ const ALL_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs until `stop`.
 pub async fn run(actor: &Arc<Actor>, stop: &CancellationToken) {
-    let view = actor.view.clone();
-    let all = super::every(ALL_EVERY, stop, async || view.mark_all_dirty());
-    tokio::join!(all, async {
-        let _ = stop.run_until_cancelled(drive(actor)).await;
-    });
+    let mut timer = super::timer(ALL_EVERY);
+    let all = async {
+        while stop.run_until_cancelled(timer.tick()).await.is_some() {
+            actor.view.mark_all_dirty();
+        }
+    };
+    tokio::join!(all, stop.run_until_cancelled(drive(actor)));
 }
 
 async fn drive(actor: &Arc<Actor>) {
@@ -33,7 +35,8 @@ async fn drive(actor: &Arc<Actor>) {
     let mut tasks = JoinSet::new();
     loop {
         // An asset is driven by one task at a time; one that changes meanwhile is driven again.
-        let idle: Vec<AssetId> = waiting.iter().filter(|id| !running.values().any(|held| held == *id)).copied().collect();
+        let idle: Vec<AssetId> =
+            waiting.iter().filter(|id| !running.values().any(|held| held == *id)).copied().collect();
         for id in idle.into_iter().take(ASSETS_AT_ONCE - running.len()) {
             waiting.remove(&id);
             let actor = actor.clone();

@@ -1,9 +1,9 @@
 //! Feeds the view from both buckets and from heartbeats. A watch that ends is started anew; it
 //! then delivers every record again, so nothing is missed.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
-use framemill_queue::{Queue, Records};
+use framemill_queue::{Change, Queue, Records};
 use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
@@ -16,18 +16,25 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Runs until `stop`.
 pub async fn run(queue: &Queue, view: &View, stop: &CancellationToken) {
     tokio::join!(
-        watch(queue.assets(), stop, |change| view.put_asset(change)),
-        watch(queue.jobs(), stop, |change| view.put_job(change)),
-        heartbeats(queue, view, stop),
+        again(stop, || feed(queue.assets(), |change| view.put_asset(change))),
+        again(stop, || feed(queue.jobs(), |change| view.put_job(change))),
+        again(stop, || heartbeats(queue, view)),
     );
 }
 
-async fn watch<T>(records: &Records<T>, stop: &CancellationToken, put: impl Fn(framemill_queue::Change<T>))
+async fn again<F: Future<Output = ()>>(stop: &CancellationToken, start: impl Fn() -> F) {
+    while stop.run_until_cancelled(start()).await.is_some() {
+        let _ = stop.run_until_cancelled(tokio::time::sleep(AGAIN_AFTER)).await;
+    }
+}
+
+async fn feed<T>(records: &Records<T>, put: impl Fn(Change<T>))
 where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    let feed = async || match records.watch(">").await {
-        Ok(mut changes) => {
+    match records.watch(">").await {
+        Ok(changes) => {
+            let mut changes = std::pin::pin!(changes);
             while let Some(change) = changes.next().await {
                 match change {
                     Ok(change) => put(change),
@@ -36,14 +43,11 @@ where
             }
         }
         Err(error) => tracing::warn!(error = %chain(&error), "watch not started"),
-    };
-    while stop.run_until_cancelled(feed()).await.is_some() {
-        let _ = stop.run_until_cancelled(tokio::time::sleep(AGAIN_AFTER)).await;
     }
 }
 
-async fn heartbeats(queue: &Queue, view: &View, stop: &CancellationToken) {
-    let feed = async || match queue.heartbeats().await {
+async fn heartbeats(queue: &Queue, view: &View) {
+    match queue.heartbeats().await {
         Ok(beats) => {
             let mut beats = std::pin::pin!(beats);
             while let Some(beat) = beats.next().await {
@@ -51,9 +55,6 @@ async fn heartbeats(queue: &Queue, view: &View, stop: &CancellationToken) {
             }
         }
         Err(error) => tracing::warn!(error = %chain(&error), "heartbeats not heard"),
-    };
-    while stop.run_until_cancelled(feed()).await.is_some() {
-        let _ = stop.run_until_cancelled(tokio::time::sleep(AGAIN_AFTER)).await;
     }
 }
 

@@ -4,7 +4,7 @@
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut unit = 0;
-    let mut tenths = bytes.saturating_mul(10);
+    let mut tenths = u128::from(bytes) * 10;
     while tenths >= 10_000 && unit + 1 < UNITS.len() {
         tenths = (tenths + 500) / 1000;
         unit += 1;
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         for (number, text) in
-            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_550_000, "1.6 MB"), (u64::MAX, "1844674.4 TB")]
+            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_550_000, "1.6 MB"), (u64::MAX, "18446744.1 TB")]
         {
             assert_eq!(bytes(number), text);
         }
