@@ -30,6 +30,29 @@ impl NatsConfig {
     }
 }
 
+/// Who an address says we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// `nats://user:password@host`.
+    User(String, String),
+    /// `nats://token@host`.
+    Token(String),
+}
+
+impl NatsConfig {
+    /// The first identity that stands in an address: the client does not look for it itself.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.url.split(',').find_map(|url| {
+            let rest = url.trim().split_once("://").map_or(url.trim(), |(_, rest)| rest);
+            let (identity, _) = rest.rsplit_once('@')?;
+            Some(match identity.split_once(':') {
+                Some((user, password)) => Identity::User(user.to_owned(), password.to_owned()),
+                None => Identity::Token(identity.to_owned()),
+            })
+        })
+    }
+}
+
 /// Replaces what stands before the `@` of an address: a user and password, or a token.
 fn mask(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
@@ -41,6 +64,20 @@ fn mask(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_says_who_we_are() {
+        let user = |user: &str, password: &str| Some(Identity::User(user.to_owned(), password.to_owned()));
+        for (url, identity) in [
+            ("nats://127.0.0.1:4222", None),
+            ("nats://u:p@ss@host:1", user("u", "p@ss")),
+            ("nats://a:1, nats://u:p@b:2", user("u", "p")),
+            ("token@host", Some(Identity::Token("token".to_owned()))),
+        ] {
+            let config = NatsConfig { url: url.to_owned(), ..NatsConfig::default() };
+            assert_eq!(config.identity(), identity, "{url}");
+        }
+    }
 
     #[test]
     fn secrets_are_not_shown() {

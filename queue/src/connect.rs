@@ -17,7 +17,7 @@ use futures_util::{StreamExt, TryStreamExt, stream as futures};
 use tokio::sync::watch;
 
 use crate::{
-    config::NatsConfig,
+    config::{Identity, NatsConfig},
     error::QueueError,
     layout,
     link::{CALL_MAX, Link, LinkState, observe},
@@ -61,6 +61,11 @@ async fn open(config: &NatsConfig) -> Result<Link, QueueError> {
             observe(&events, &event);
             std::future::ready(())
         });
+    options = match config.identity() {
+        Some(Identity::User(user, password)) => options.user_and_password(user, password),
+        Some(Identity::Token(token)) => options.token(token),
+        None => options,
+    };
     if let Some(path) = &config.credentials {
         options = options
             .credentials_file(path)
