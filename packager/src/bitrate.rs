@@ -31,8 +31,10 @@ pub fn of_keyframes(segments: &[SegmentIndex], timescale: u32) -> Vec<Stretch> {
     for segment in segments {
         let mut start = segment.start_ticks;
         for keyframe in &segment.keyframes {
-            stretches
-                .push(Stretch { bytes: keyframe.bytes, micros: span_micros(start, keyframe.duration_ticks, timescale) });
+            stretches.push(Stretch {
+                bytes: keyframe.bytes,
+                micros: span_micros(start, keyframe.duration_ticks, timescale),
+            });
             start += keyframe.duration_ticks;
         }
     }

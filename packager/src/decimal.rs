@@ -70,9 +70,13 @@ mod tests {
 
     #[test]
     fn rates_are_printed_with_three_digits() {
-        for (num, den, text) in
-            [(25, 1, "25.000"), (30_000, 1001, "29.970"), (24_000, 1001, "23.976"), (60_000, 1001, "59.940"), (1, 3, "0.333")]
-        {
+        for (num, den, text) in [
+            (25, 1, "25.000"),
+            (30_000, 1001, "29.970"),
+            (24_000, 1001, "23.976"),
+            (60_000, 1001, "59.940"),
+            (1, 3, "0.333"),
+        ] {
             assert_eq!(frame_rate(Ratio::new(num, den).unwrap()), text);
         }
     }

@@ -53,7 +53,8 @@ pub async fn put(
     };
     let replaceable = there.round < job.round || (there.round == job.round && same_round == SameRound::MayDiffer);
     if !replaceable {
-        let reason = format!("{key} holds other bytes than the same inputs give, written by job key {:?}", there.job_key);
+        let reason =
+            format!("{key} holds other bytes than the same inputs give, written by job key {:?}", there.job_key);
         return Err(Failure::new(Class::Bug, "object-differs", reason)
             .mend("run packagers of one version, then retry the asset"));
     }

@@ -27,7 +27,7 @@ use crate::{
 pub async fn done(queue: &Queue, asset: AssetId, id: JobId) -> Result<JobRecord, Failure> {
     let found = queue.jobs().get(&subject::job_record(asset, id)).await.map_err(|error| match error {
         RecordError::Wire(error) => Failure::new(Class::Bug, "record-unreadable", format!("job {id}: {error}")),
-        other => Failure::new(Class::Transient, "nats-unavailable", format!("cannot read job {id}: {other}")),
+        other => Failure::new(Class::Transient, "queue-unavailable", format!("cannot read job {id}: {other}")),
     })?;
     match found {
         Some((job, _)) if job.state == JobState::Done && job.output.is_some() => Ok(job),
@@ -116,9 +116,8 @@ impl Parts {
 /// Reads an init.
 async fn init_facts(store: &Store, init: &StoredObject) -> Result<InitFacts, LoadError> {
     let bytes = fetch(store, init).await?.map_err(LoadError::Fault)?;
-    read_init(&bytes).map_err(|error| {
-        LoadError::Fault(Finding::error(code::BOXES, &init.key, error, "an initialisation segment"))
-    })
+    read_init(&bytes)
+        .map_err(|error| LoadError::Fault(Finding::error(code::BOXES, &init.key, error, "an initialisation segment")))
 }
 
 /// Why a title cannot be loaded.

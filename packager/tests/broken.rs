@@ -74,30 +74,50 @@ type Index = (&'static str, fn(&mut Title), &'static str);
 /// Changes to indexes; manifests are written from the changed ones.
 const INDEXES: &[Index] = &[
     ("a segment is missing", |t| drop(t.video[0].segments.remove(3)), code::NUMBERING),
-    ("a segment is there twice", |t| {
-        let twin = t.video[1].segments[2].clone();
-        t.video[1].segments.insert(2, twin);
-    }, code::NUMBERING),
+    (
+        "a segment is there twice",
+        |t| {
+            let twin = t.video[1].segments[2].clone();
+            t.video[1].segments.insert(2, twin);
+        },
+        code::NUMBERING,
+    ),
     ("numbers start at 2", |t| t.audio[1].segments.iter_mut().for_each(|s| s.number += 1), code::NUMBERING),
     ("a segment starts late", |t| t.video[0].segments[4].start_ticks += 1, code::CONTINUITY),
     ("the picture starts late", |t| t.video[2].segments.iter_mut().for_each(|s| s.start_ticks += 9), code::CONTINUITY),
     ("a frame is missing", |t| t.video[2].segments[0].samples -= 1, code::FRAME_COUNT),
     ("the timescale is another", |t| t.video[0].facts.timescale = 90_000, code::INIT_FACTS),
-    ("a keyframe lies elsewhere", |t| {
-        t.video[3].segments[1].keyframes[0].duration_ticks -= 1001;
-        t.video[3].segments[1].keyframes[1].duration_ticks += 1001;
-    }, code::KEYFRAME_ALIGNMENT),
-    ("a rendition has more keyframes", |t| {
-        let extra = t.video[1].segments[0].keyframes[1];
-        t.video[1].segments[0].keyframes.push(extra);
-    }, code::KEYFRAME_ALIGNMENT),
+    (
+        "a keyframe lies elsewhere",
+        |t| {
+            t.video[3].segments[1].keyframes[0].duration_ticks -= 1001;
+            t.video[3].segments[1].keyframes[1].duration_ticks += 1001;
+        },
+        code::KEYFRAME_ALIGNMENT,
+    ),
+    (
+        "a rendition has more keyframes",
+        |t| {
+            let extra = t.video[1].segments[0].keyframes[1];
+            t.video[1].segments[0].keyframes.push(extra);
+        },
+        code::KEYFRAME_ALIGNMENT,
+    ),
     ("the sound has no segment", |t| t.audio[0].segments.clear(), code::AUDIO_PRESENT),
-    ("the sound ends two frames early", |t| {
-        let last = t.audio[0].segments.last_mut().unwrap();
-        last.duration_ticks -= 2048;
-        last.samples -= 2;
-    }, code::AUDIO_LENGTH),
-    ("the sound starts late", |t| t.audio[0].segments.iter_mut().for_each(|s| s.start_ticks += 1024), code::AUDIO_LENGTH),
+    (
+        "the sound ends two frames early",
+        |t| {
+            let last = t.audio[0].segments.last_mut().unwrap();
+            last.duration_ticks -= 2048;
+            last.samples -= 2;
+        },
+        code::AUDIO_LENGTH,
+    ),
+    (
+        "the sound starts late",
+        |t| t.audio[0].segments.iter_mut().for_each(|s| s.start_ticks += 1024),
+        code::AUDIO_LENGTH,
+    ),
     ("twice the bitrate", |t| t.spec.video[0].bitrate_kbps = Some(600), code::BITRATE),
     ("twice the bitrate of sound", |t| t.spec.audio[1].bitrate_kbps = 64, code::BITRATE),
 ];
@@ -135,7 +155,13 @@ const MANIFESTS: &[Manifest] = &[
     ("live", "manifest.mpd", "type=\"static\"", "type=\"dynamic\"", code::MANIFEST_RULE),
     ("not aligned", "manifest.mpd", "segmentAlignment=\"true\"", "segmentAlignment=\"false\"", code::MANIFEST_RULE),
     ("no language", "manifest.mpd", " lang=\"no\"", "", code::MANIFEST_RULE),
-    ("a variant that leads nowhere", "entry.m3u8", "g1-0a1b2c3d/video-720p.m3u8", "video-720p.m3u8", code::MANIFEST_URI),
+    (
+        "a variant that leads nowhere",
+        "entry.m3u8",
+        "g1-0a1b2c3d/video-720p.m3u8",
+        "video-720p.m3u8",
+        code::MANIFEST_URI,
+    ),
     ("a variant of elsewhere", "master.m3u8", "\nvideo-720p.m3u8", "\nhttp://h/video-720p.m3u8", code::MANIFEST_URI),
     ("a variant twice", "master.m3u8", "\nvideo-720p.m3u8", "\nvideo-480p.m3u8", code::MANIFEST_URI),
     ("I-frames that are not there", "master.m3u8", "iframe-480p", "iframe-360p", code::MANIFEST_URI),
@@ -145,9 +171,21 @@ const MANIFESTS: &[Manifest] = &[
     ("a segment that is missing", "video-480p.m3u8", "480p/9.m4s\n", "", code::MANIFEST_URI),
     ("another init", "video-480p.m3u8", "480p/init.mp4", "720p/init.mp4", code::MANIFEST_URI),
     ("an unknown representation", "manifest.mpd", "id=\"480p\"", "id=\"360p\"", code::MANIFEST_URI),
-    ("another template", "entry.mpd", "g1-0a1b2c3d/$RepresentationID$/$Number$", "$RepresentationID$/$Number$", code::MANIFEST_URI),
+    (
+        "another template",
+        "entry.mpd",
+        "g1-0a1b2c3d/$RepresentationID$/$Number$",
+        "$RepresentationID$/$Number$",
+        code::MANIFEST_URI,
+    ),
     ("another number", "manifest.mpd", "startNumber=\"1\"", "startNumber=\"0\"", code::MANIFEST_URI),
-    ("a length a microsecond off", "audio-stereo-0.m3u8", "EXTINF:4.010666", "EXTINF:4.010667", code::MANIFEST_DURATION),
+    (
+        "a length a microsecond off",
+        "audio-stereo-0.m3u8",
+        "EXTINF:4.010666",
+        "EXTINF:4.010667",
+        code::MANIFEST_DURATION,
+    ),
     ("a length that is no number", "video-480p.m3u8", "EXTINF:4.004000", "EXTINF:4e0", code::MANIFEST_DURATION),
     ("another whole", "manifest.mpd", "PT33.366667S", "PT33.366666S", code::MANIFEST_DURATION),
     ("another timeline", "manifest.mpd", "d=\"40040\"", "d=\"40041\"", code::MANIFEST_DURATION),
@@ -169,7 +207,13 @@ const MANIFESTS: &[Manifest] = &[
     ("a bandwidth too low", "manifest.mpd", "bandwidth=\"3451000\"", "bandwidth=\"3450999\"", code::BANDWIDTH),
     ("a range outside", "iframe-480p.m3u8", "65377@261511", "65377@361511", code::BYTERANGE),
     ("a range of another", "iframe-480p.m3u8", "65377@261511", "65377@0", code::BYTERANGE),
-    ("a range where none is", "video-480p.m3u8", "#EXTINF:4.004000,\n", "#EXTINF:4.004000,\n#EXT-X-BYTERANGE:9@0\n", code::BYTERANGE),
+    (
+        "a range where none is",
+        "video-480p.m3u8",
+        "#EXTINF:4.004000,\n",
+        "#EXTINF:4.004000,\n#EXT-X-BYTERANGE:9@0\n",
+        code::BYTERANGE,
+    ),
     ("too short a buffer", "manifest.mpd", "minBufferTime=\"PT4.011S\"", "minBufferTime=\"PT4S\"", code::MIN_BUFFER),
 ];
 

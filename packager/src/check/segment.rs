@@ -95,7 +95,8 @@ pub fn keyframes(index: &SegmentIndex, spec: &TranscodeSpec, at: &str, findings:
 /// is known beforehand (`expected.codecs`): the encoder chooses profile and level.
 pub fn init(facts: &InitFacts, expected: &InitFacts, at: &str, findings: &mut Findings) {
     let entry = |codecs: &str| codecs.split('.').next().unwrap_or_default().to_owned();
-    let words = |facts: &InitFacts| format!("{} at {} ticks/s, {:?}", entry(&facts.codecs), facts.timescale, facts.kind);
+    let words =
+        |facts: &InitFacts| format!("{} at {} ticks/s, {:?}", entry(&facts.codecs), facts.timescale, facts.kind);
     if words(facts) != words(expected) {
         findings.error(code::INIT_FACTS, at, words(facts), words(expected));
     }

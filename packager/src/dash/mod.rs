@@ -48,8 +48,9 @@ fn write(xml: &mut Xml, title: &Title, prefix: &str) -> io::Result<()> {
             ("minBufferTime", &xml_duration(min_buffer(title, target_s))),
         ])
         .write_inner_content(|xml| {
-            xml.create_element("Period").with_attributes([("id", "0"), ("start", "PT0S"), ("duration", &duration)]).write_inner_content(
-                |xml| {
+            xml.create_element("Period")
+                .with_attributes([("id", "0"), ("start", "PT0S"), ("duration", &duration)])
+                .write_inner_content(|xml| {
                     let mut id = 0;
                     for set in set::video(title) {
                         id += 1;
@@ -60,8 +61,7 @@ fn write(xml: &mut Xml, title: &Title, prefix: &str) -> io::Result<()> {
                         set.write(xml, title, id, prefix)?;
                     }
                     Ok(())
-                },
-            )?;
+                })?;
             Ok(())
         })?;
     Ok(())

@@ -61,11 +61,8 @@ impl Set<'_> {
         let tracks = self.tracks();
         // Where renditions disagree on the timeline (validation refuses that), each says its own.
         let aligned = tracks.iter().all(|track| track.is_aligned_with(tracks[0]));
-        let mut attributes = vec![
-            ("id", id.to_string()),
-            ("segmentAlignment", aligned.to_string()),
-            ("startWithSAP", "1".to_owned()),
-        ];
+        let mut attributes =
+            vec![("id", id.to_string()), ("segmentAlignment", aligned.to_string()), ("startWithSAP", "1".to_owned())];
         attributes.extend(match self {
             Self::Video(renditions) => video_attributes(title.spec.rate, renditions),
             Self::Audio(renditions) => audio_attributes(renditions),
@@ -105,7 +102,9 @@ impl Set<'_> {
         for (name, track) in names.into_iter().zip(self.tracks()) {
             let bandwidth = peak(&track.stretches(), target_s).to_string();
             let own = match track.facts.kind {
-                TrackKind::Video { width, height } => [("width", width.to_string()), ("height", height.to_string())].to_vec(),
+                TrackKind::Video { width, height } => {
+                    [("width", width.to_string()), ("height", height.to_string())].to_vec()
+                }
                 TrackKind::Audio { rate, .. } => [("audioSamplingRate", rate.to_string())].to_vec(),
             };
             let element = xml
@@ -139,11 +138,7 @@ fn video_attributes(rate: Ratio, renditions: &[(&VideoRendition, &Track)]) -> Ve
 
 fn audio_attributes(renditions: &[(&AudioRendition, &Track)]) -> Vec<(&'static str, String)> {
     let language = renditions.first().and_then(|(rendition, _)| rendition.language.as_deref());
-    vec![
-        ("contentType", "audio".to_owned()),
-        ("mimeType", "audio/mp4".to_owned()),
-        ("lang", language::tag(language)),
-    ]
+    vec![("contentType", "audio".to_owned()), ("mimeType", "audio/mp4".to_owned()), ("lang", language::tag(language))]
 }
 
 /// Channels, label and role, in the order of the schema.
@@ -171,7 +166,8 @@ fn describe_audio(xml: &mut Xml, title: &Title, renditions: &[(&AudioRendition, 
 /// that tell entries apart by label would show one of them.
 fn label(title: &Title, rendition: &AudioRendition) -> String {
     let twin = |other: &AudioRendition| {
-        (&other.label, &other.language) == (&rendition.label, &rendition.language) && other.channels != rendition.channels
+        (&other.label, &other.language) == (&rendition.label, &rendition.language)
+            && other.channels != rendition.channels
     };
     match rendition.channels {
         1 if title.spec.audio.iter().any(twin) => format!("{} (mono)", rendition.label),

@@ -25,11 +25,7 @@ fn runs(segments: &[SegmentIndex]) -> Vec<Run> {
             {
                 run.count += 1;
             }
-            _ => runs.push(Run {
-                start_ticks: segment.start_ticks,
-                duration_ticks: segment.duration_ticks,
-                count: 1,
-            }),
+            _ => runs.push(Run { start_ticks: segment.start_ticks, duration_ticks: segment.duration_ticks, count: 1 }),
         }
     }
     runs

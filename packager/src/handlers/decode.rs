@@ -111,8 +111,8 @@ impl Handlers {
             if let Some(expected) = plan.expected.get(n) {
                 segment::plan(index, expected, &at, findings);
             }
-            let checked =
-                bytes.and_then(|bytes| check_segment(&bytes, index, plan, &at, &mut sequence, findings).map(|()| bytes));
+            let checked = bytes
+                .and_then(|bytes| check_segment(&bytes, index, plan, &at, &mut sequence, findings).map(|()| bytes));
             pass_on(checked, &mut decoder, findings).await;
             self.metrics.checked();
             progress.step();

@@ -59,7 +59,10 @@ impl Handlers {
                 None => findings.error(code::NUMBERING, &rung.name, "no part", "segments"),
             }
         }
-        let runs = checks.iter().map(|(part, plan)| self.check_rendition(part, plan, progress));
+        let mut runs = Vec::with_capacity(checks.len());
+        for (part, plan) in &checks {
+            runs.push(self.check_rendition(part, plan, progress));
+        }
         let found: Vec<Findings> = stream::iter(runs).buffered(RENDITIONS_AT_ONCE).try_collect().await?;
         found.into_iter().for_each(|found| findings.join(found));
         let renditions: Vec<(&str, &[SegmentIndex])> =

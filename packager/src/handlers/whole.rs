@@ -39,12 +39,7 @@ impl Handlers {
         .await
     }
 
-    async fn judge(
-        &self,
-        spec: &ValidateWholeSpec,
-        attempt: &Attempt,
-        findings: &mut Findings,
-    ) -> Result<(), Failure> {
+    async fn judge(&self, spec: &ValidateWholeSpec, attempt: &Attempt, findings: &mut Findings) -> Result<(), Failure> {
         let package = done(&self.queue, attempt.job.asset, spec.package_job).await?;
         let package = package_of(&package)?;
         let parts = Parts::load(&self.queue, attempt.job.asset, &spec.package).await?;

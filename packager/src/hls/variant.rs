@@ -23,10 +23,8 @@ pub fn in_order(title: &Title) -> Vec<(&VideoRendition, &Track)> {
     let bits = |track: &Track| average(&track.stretches());
     ordered.sort_by_key(|(rendition, track)| (rendition.codec, Reverse(bits(track))));
     for of_codec in ordered.chunk_by_mut(|a, b| a.0.codec == b.0.codec) {
-        let start = of_codec
-            .iter()
-            .position(|(_, track)| bits(track) <= START_BITS_PER_S_MAX)
-            .unwrap_or(of_codec.len() - 1);
+        let start =
+            of_codec.iter().position(|(_, track)| bits(track) <= START_BITS_PER_S_MAX).unwrap_or(of_codec.len() - 1);
         of_codec[..=start].rotate_right(1);
     }
     ordered
@@ -41,7 +39,8 @@ pub fn stream_inf(
     prefix: &str,
 ) -> String {
     let stretches = track.stretches();
-    let codecs = std::iter::once(track.facts.codecs.as_str()).chain(group.iter().flat_map(|g| g.codecs.iter()).map(String::as_str));
+    let codecs = std::iter::once(track.facts.codecs.as_str())
+        .chain(group.iter().flat_map(|g| g.codecs.iter()).map(String::as_str));
     let (width, height) = track.size();
     let mut attributes = Attributes::of("EXT-X-STREAM-INF")
         .plain("BANDWIDTH", peak(&stretches, target_s) + group.map_or(0, |group| group.peak))

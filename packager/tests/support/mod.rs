@@ -55,13 +55,8 @@ pub const STEREO: Sound = Sound {
     label: "English",
     default: true,
 };
-pub const STEREO_NORWEGIAN: Sound = Sound {
-    name: "stereo-1",
-    language: Some("nor"),
-    label: "Norsk \"tale\" & <mer>",
-    default: false,
-    ..STEREO
-};
+pub const STEREO_NORWEGIAN: Sound =
+    Sound { name: "stereo-1", language: Some("nor"), label: "Norsk \"tale\" & <mer>", default: false, ..STEREO };
 pub const SURROUND: Sound = Sound { name: "surround-0", rung: "surround", channels: 6, kbps: 384, ..STEREO };
 
 pub fn job(n: u128) -> JobId {
@@ -215,14 +210,9 @@ fn sound_track(spec: &PackageSpec, sound: &Sound, vary: impl Fn(u64) -> u64) -> 
 /// Everything a generation may have: three codecs, two languages, two audio rungs, fractional
 /// rate, a short last segment.
 pub fn full() -> Title {
-    title(
-        (30_000, 1001),
-        1000,
-        (120, 60),
-        &[P480, P720, H720, A720],
-        &[SURROUND, STEREO, STEREO_NORWEGIAN],
-        |number| 80 + number * 7 % 40,
-    )
+    title((30_000, 1001), 1000, (120, 60), &[P480, P720, H720, A720], &[SURROUND, STEREO, STEREO_NORWEGIAN], |number| {
+        80 + number * 7 % 40
+    })
 }
 
 /// A picture without sound, shorter than a segment.

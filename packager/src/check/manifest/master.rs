@@ -138,13 +138,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn picture(
-        &self,
-        uri: &str,
-        name: fn(&str) -> String,
-        at: &str,
-        findings: &mut Findings,
-    ) -> Option<Picture<'a>> {
+    fn picture(&self, uri: &str, name: fn(&str) -> String, at: &str, findings: &mut Findings) -> Option<Picture<'a>> {
         let key = self.resolve(uri);
         let found = self.title.pictures().find(|(rendition, _)| Some(self.key(&name(&rendition.name))) == key);
         if found.is_none() {

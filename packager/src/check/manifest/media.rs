@@ -83,7 +83,12 @@ fn check(
 
 fn head(playlist: &MediaPlaylist, at: &str, track: &Track, findings: &mut Findings) {
     if playlist.version.is_none_or(|version| version < VERSION as usize) {
-        findings.error(code::MANIFEST_RULE, at, format!("version {:?}", playlist.version), format!("version {VERSION}"));
+        findings.error(
+            code::MANIFEST_RULE,
+            at,
+            format!("version {:?}", playlist.version),
+            format!("version {VERSION}"),
+        );
     }
     if playlist.playlist_type != Some(MediaPlaylistType::Vod) {
         findings.error(code::MANIFEST_RULE, at, format!("type {:?}", playlist.playlist_type), "type VOD");
@@ -102,8 +107,8 @@ fn head(playlist: &MediaPlaylist, at: &str, track: &Track, findings: &mut Findin
 fn map(playlist: &MediaPlaylist, at: &str, folder: &str, track: &Track, findings: &mut Findings) {
     let maps: Vec<_> = playlist.segments.iter().filter_map(|segment| segment.map.as_ref()).collect();
     let first = playlist.segments.first().and_then(|segment| segment.map.as_ref());
-    let is_right =
-        first.is_some_and(|map| resolve(folder, &map.uri).as_deref() == Some(&track.init.key) && map.byte_range.is_none());
+    let is_right = first
+        .is_some_and(|map| resolve(folder, &map.uri).as_deref() == Some(&track.init.key) && map.byte_range.is_none());
     if !is_right || maps.iter().any(|map| Some(*map) != first) {
         let found = maps.iter().map(|map| map.uri.as_str()).collect::<Vec<_>>().join(", ");
         findings.error(code::MANIFEST_URI, at, format!("EXT-X-MAP of {found:?}"), &track.init.key);
