@@ -1,1 +1,98 @@
+use framemill_schemas::{
+    failure::Failure,
+    ids::{AssetId, JobId, Tenant},
+    job::{JOB_VERSION, JobKind},
+    lane::{Lane, Priority},
+    spec::{JobSpec, ValidatePartSpec},
+    trace::TraceContext,
+};
+use uuid::Uuid;
 
+use super::*;
+
+fn job(state: JobState) -> JobRecord {
+    let asset = AssetId::new(Uuid::from_u128(1));
+    let id = JobId::derive(asset, 1, "u", 0);
+    JobRecord {
+        v: JOB_VERSION,
+        id,
+        key: String::new(),
+        asset,
+        generation: 1,
+        unit: "u".to_owned(),
+        round: 0,
+        tenant: Tenant::default_tenant(),
+        lane: Lane::Plain { kind: JobKind::Validate, priority: Priority::Standard },
+        spec: JobSpec::ValidatePart(ValidatePartSpec { part: id, part_key: String::new() }),
+        state,
+        attempt: 0,
+        spent: 0,
+        holder: None,
+        failures: Vec::new(),
+        output: None,
+        unsent: Vec::new(),
+        trace: TraceContext::default(),
+        ready_ms: 0,
+        claimed_ms: 0,
+        ended_ms: 0,
+    }
+}
+
+fn hint(revision: u64) -> Hint {
+    Hint { v: 1, record: "r".to_owned(), revision }
+}
+
+fn name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Claim => "claim",
+        Verdict::Terminate(_) => "terminate",
+        Verdict::Later(..) => "later",
+    }
+}
+
+#[test]
+fn a_hint_is_worth_what_its_record_says() {
+    let here: NodeId = "here".parse().unwrap();
+    for (state, hint_revision, expected) in [
+        (Some(JobState::Ready), 7, "claim"),
+        (Some(JobState::Ready), 6, "claim"),
+        (Some(JobState::Ready), 8, "later"),
+        (Some(JobState::Done), 8, "later"),
+        (Some(JobState::Running), 7, "terminate"),
+        (Some(JobState::Done), 7, "terminate"),
+        (Some(JobState::Failed), 7, "terminate"),
+        (Some(JobState::Dead), 7, "terminate"),
+        (Some(JobState::Cancelled), 7, "terminate"),
+        (None, 7, "later"),
+    ] {
+        let record = state.map(job);
+        let verdict = judge(&hint(hint_revision), record.as_ref().map(|job| (job, 7)), 1, &here, 0);
+        assert_eq!(name(verdict), expected, "{state:?} {hint_revision}");
+    }
+    assert_eq!(name(judge(&hint(7), None, MISSING_DELIVERIES_MAX, &here, 0)), "terminate");
+}
+
+#[test]
+fn a_node_that_lacked_something_lets_others_go_first() {
+    let here: NodeId = "here".parse().unwrap();
+    let there: NodeId = "there".parse().unwrap();
+    // (where and how it failed, oldest first; milliseconds since; expected)
+    let cases: [(&[(&NodeId, Class)], i64, &str); 7] = [
+        (&[(&here, Class::Resource)], 0, "later"),
+        (&[(&here, Class::Resource)], 5_000, "claim"),
+        (&[(&here, Class::Resource), (&here, Class::Resource)], 5_000, "later"),
+        (&[(&here, Class::Resource), (&here, Class::Resource)], 30_000, "claim"),
+        (&[(&there, Class::Resource)], 0, "claim"),
+        (&[(&here, Class::Resource), (&there, Class::Resource)], 0, "claim"),
+        (&[(&here, Class::Transient)], 0, "claim"),
+    ];
+    for (failures, waited, expected) in cases {
+        let mut job = job(JobState::Ready);
+        for (node, class) in failures {
+            job.push_failure(Failure { node: Some((*node).clone()), ..Failure::new(*class, "c", "c") });
+            job.spent += 1;
+        }
+        job.ready_ms = 1_000;
+        assert_eq!(name(judge(&hint(1), Some((&job, 1)), 1, &here, 1_000 + waited)), expected, "{failures:?} {waited}");
+    }
+}

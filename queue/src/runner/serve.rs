@@ -93,7 +93,9 @@ impl<H: Handler> Loop<H> {
             if self.draining && self.work.attempts.is_empty() {
                 return self.leave().await;
             }
-            let wake = [self.intake.wake(), self.work.resting].into_iter().flatten().min();
+            // Without a connection nothing falls due: coming back is what wakes the loop.
+            let due = [self.intake.wake(), self.work.resting].into_iter().flatten().min();
+            let wake = due.filter(|_| self.runner.queue.is_connected());
             tokio::select! {
                 arrival = self.pulls.next() => match arrival {
                     Some(Arrival::Hint { lane, more, message }) => self.intake.hint(lane, more, message),
@@ -119,11 +121,10 @@ impl<H: Handler> Loop<H> {
 
     /// Does what the intake decides.
     async fn act(&mut self) {
-        let room = if self.draining { 0 } else { self.work.room(self.runner.config.slots) };
-        if room > 0 && !self.runner.queue.is_connected() {
-            // Whatever was pulled before is not worth a claim now.
+        if !self.runner.queue.is_connected() {
             return;
         }
+        let room = if self.draining { 0 } else { self.work.room(self.runner.config.slots) };
         for step in self.intake.plan(room, Instant::now()) {
             match step {
                 Step::Take(message) => self.take(message),

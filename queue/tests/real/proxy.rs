@@ -1,0 +1,75 @@
+//! A proxy before the server that can lose an answer: the change goes through, and the
+//! connection breaks before anybody learns of it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+#[derive(Clone)]
+pub struct Proxy {
+    pub port: u16,
+    armed: Arc<AtomicBool>,
+    lost: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    pub async fn before(server_port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let proxy = Self { port, armed: Arc::default(), lost: Arc::default() };
+        let me = proxy.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else { continue };
+                tokio::spawn(me.clone().relay(client, server));
+            }
+        });
+        proxy
+    }
+
+    /// Loses the answer to the next change of a record.
+    pub fn lose_next_answer(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Answers lost so far.
+    pub fn lost(&self) -> usize {
+        self.lost.load(Ordering::SeqCst)
+    }
+
+    async fn relay(self, client: TcpStream, server: TcpStream) {
+        let (mut from_client, mut to_client) = client.into_split();
+        let (mut from_server, mut to_server) = server.into_split();
+        let cut = Arc::new(AtomicBool::new(false));
+        let (cutting, me) = (cut.clone(), self.clone());
+        let up = tokio::spawn(async move {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+                let change = buffer[..count].windows(9).any(|window| window == b"HPUB $KV.");
+                if change && me.armed.swap(false, Ordering::SeqCst) {
+                    cutting.store(true, Ordering::SeqCst);
+                }
+                if to_server.write_all(&buffer[..count]).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+            if cut.load(Ordering::SeqCst) {
+                self.lost.fetch_add(1, Ordering::SeqCst);
+                break;
+            }
+            if to_client.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+        up.abort();
+    }
+}

@@ -1,0 +1,157 @@
+//! Compare-and-set, also when answers are lost.
+
+use framemill_queue::{Change, NatsConfig, Queue, RecordError, Records};
+use framemill_schemas::subject::{KEYS_BUCKET, LEASES_BUCKET};
+use futures_util::StreamExt;
+
+use crate::{
+    proxy::Proxy,
+    server::{Server, eventually, soon},
+};
+
+fn texts(queue: &Queue) -> Records<String> {
+    queue.records(KEYS_BUCKET)
+}
+
+#[tokio::test]
+async fn a_record_changes_only_from_the_revision_that_was_read() {
+    let server = Server::start().await;
+    let records = texts(&server.connect().await);
+    assert!(records.get("k").await.unwrap().is_none());
+    let first = records.create("k", &"a".to_owned()).await.unwrap();
+    assert!(matches!(records.create("k", &"a".to_owned()).await, Err(RecordError::Exists)));
+    let second = records.update("k", &"b".to_owned(), first).await.unwrap();
+    assert!(matches!(records.update("k", &"c".to_owned(), first).await, Err(RecordError::Fenced)));
+    assert_eq!(records.get("k").await.unwrap(), Some(("b".to_owned(), second)));
+    assert!(matches!(records.delete("k", first).await, Err(RecordError::Fenced)));
+    records.delete("k", second).await.unwrap();
+    assert!(records.get("k").await.unwrap().is_none());
+    assert!(matches!(records.update("k", &"d".to_owned(), second).await, Err(RecordError::Fenced)));
+    let third = records.create("k", &"e".to_owned()).await.unwrap();
+    assert_eq!(records.get("k").await.unwrap(), Some(("e".to_owned(), third)));
+}
+
+#[tokio::test]
+async fn one_of_many_writers_wins() {
+    let server = Server::start().await;
+    let records = texts(&server.connect().await);
+    let revision = records.create("k", &"start".to_owned()).await.unwrap();
+    let writers = (0..20).map(|writer| {
+        let records = records.clone();
+        async move { records.update("k", &format!("{writer}"), revision).await.is_ok() }
+    });
+    let won = futures_util::future::join_all(writers).await;
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+}
+
+#[tokio::test]
+async fn the_largest_record_fits_and_a_larger_one_is_refused() {
+    let server = Server::start().await;
+    let records = texts(&server.connect().await);
+    let largest = "x".repeat(4 * 1024 * 1024 - 8);
+    records.create("large", &largest).await.unwrap();
+    assert_eq!(records.get("large").await.unwrap().unwrap().0.len(), largest.len());
+    let larger = "x".repeat(4 * 1024 * 1024 + 1);
+    assert!(matches!(records.create("larger", &larger).await, Err(RecordError::Wire(_))));
+}
+
+/// The change was made, its answer was lost, and nobody is told "fenced" or left in doubt.
+#[tokio::test]
+async fn a_lost_answer_is_read_back() {
+    let server = Server::start().await;
+    let proxy = Proxy::before(server.port()).await;
+    let config = NatsConfig { url: format!("nats://127.0.0.1:{}", proxy.port), ..NatsConfig::default() };
+    let queue = Queue::connect(&config).await.unwrap();
+    let records = texts(&queue);
+
+    proxy.lose_next_answer();
+    let created = soon("created", records.create("k", &"a".to_owned())).await.unwrap();
+    assert_eq!(proxy.lost(), 1);
+    assert_eq!(records.get("k").await.unwrap(), Some(("a".to_owned(), created)));
+
+    proxy.lose_next_answer();
+    let updated = soon("updated", records.update("k", &"b".to_owned(), created)).await.unwrap();
+    assert_eq!(proxy.lost(), 2);
+    assert_eq!(records.get("k").await.unwrap(), Some(("b".to_owned(), updated)));
+
+    proxy.lose_next_answer();
+    let fenced = soon("fenced", records.update("k", &"c".to_owned(), created)).await;
+    assert_eq!(proxy.lost(), 3);
+    assert!(matches!(fenced, Err(RecordError::Fenced)), "{fenced:?}");
+
+    proxy.lose_next_answer();
+    soon("deleted", records.delete("k", updated)).await.unwrap();
+    assert_eq!(proxy.lost(), 4);
+    assert!(records.get("k").await.unwrap().is_none());
+    assert_eq!(queue.reconnects(), 4);
+}
+
+#[tokio::test]
+async fn a_change_waits_for_a_server_that_comes_back() {
+    let mut server = Server::start().await;
+    let records = texts(&server.connect().await);
+    let revision = records.create("k", &"a".to_owned()).await.unwrap();
+    server.kill();
+    let writing = tokio::spawn({
+        let records = records.clone();
+        async move { records.update("k", &"b".to_owned(), revision).await }
+    });
+    server.restart().await;
+    let updated = soon("updated", writing).await.unwrap().unwrap();
+    assert_eq!(records.get("k").await.unwrap(), Some(("b".to_owned(), updated)));
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_is_reported_as_that() {
+    let mut server = Server::start().await;
+    let records = texts(&server.connect().await);
+    server.kill();
+    let result = soon("given up", records.create("k", &"a".to_owned())).await;
+    assert!(matches!(result, Err(RecordError::Unavailable(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_is_there_then_every_change() {
+    let mut server = Server::start().await;
+    let queue = server.connect().await;
+    let records = texts(&queue);
+    let first = records.create("a.1", &"x".to_owned()).await.unwrap();
+    records.create("b.1", &"y".to_owned()).await.unwrap();
+    let gone = records.create("a.2", &"z".to_owned()).await.unwrap();
+    records.delete("a.2", gone).await.unwrap();
+
+    let mut changes = records.watch("a.*").await.unwrap();
+    let put = |key: &str, value: &str, revision| Change::Put {
+        key: key.to_owned(),
+        value: Box::new(value.to_owned()),
+        revision,
+    };
+    assert_eq!(soon("first", changes.next()).await.unwrap().unwrap(), put("a.1", "x", first));
+    assert!(matches!(soon("marker", changes.next()).await.unwrap().unwrap(), Change::Deleted { .. }));
+    assert_eq!(soon("current", changes.next()).await.unwrap().unwrap(), Change::Current);
+
+    let second = records.update("a.1", &"w".to_owned(), first).await.unwrap();
+    assert_eq!(soon("update", changes.next()).await.unwrap().unwrap(), put("a.1", "w", second));
+
+    server.kill();
+    server.restart().await;
+    let third = soon("update", async {
+        eventually("written", async || records.update("a.1", &"v".to_owned(), second).await.ok()).await
+    })
+    .await;
+    assert_eq!(soon("after a restart", changes.next()).await.unwrap().unwrap(), put("a.1", "v", third));
+
+    let listed = records.list(">").await.unwrap();
+    let keys: Vec<_> = listed.iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(keys, [("a.1", "v"), ("b.1", "y")]);
+}
+
+#[tokio::test]
+async fn a_watch_of_nothing_is_current_at_once() {
+    let server = Server::start().await;
+    let queue = server.connect().await;
+    let records: Records<String> = queue.records(LEASES_BUCKET);
+    let mut changes = records.watch(">").await.unwrap();
+    assert_eq!(soon("current", changes.next()).await.unwrap().unwrap(), Change::Current);
+    assert!(records.list(">").await.unwrap().is_empty());
+}

@@ -1,0 +1,190 @@
+//! Jobs, and a runner whose handler does what the test says.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use framemill_queue::{
+    Queue, QueueError,
+    runner::{Attempt, Handler, RunnerConfig, serve},
+};
+use framemill_schemas::{
+    failure::{Class, Failure},
+    finding::{Report, ReportState},
+    ids::{AssetId, JobId, NodeId, Tenant},
+    job::{JOB_VERSION, JobKind, JobRecord, JobState},
+    lane::{Lane, Priority},
+    spec::{JobOutput, JobSpec, ValidatePartSpec},
+    subject,
+    trace::TraceContext,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::server::{BOUND, eventually, soon};
+
+pub fn job(asset: AssetId, unit: &str, priority: Priority) -> JobRecord {
+    let id = JobId::derive(asset, 1, unit, 0);
+    JobRecord {
+        v: JOB_VERSION,
+        id,
+        key: format!("key of {unit}"),
+        asset,
+        generation: 1,
+        unit: unit.to_owned(),
+        round: 0,
+        tenant: Tenant::default_tenant(),
+        lane: Lane::Plain { kind: JobKind::Validate, priority },
+        spec: JobSpec::ValidatePart(ValidatePartSpec { part: id, part_key: "p".to_owned() }),
+        state: JobState::Ready,
+        attempt: 0,
+        spent: 0,
+        holder: None,
+        failures: Vec::new(),
+        output: None,
+        unsent: Vec::new(),
+        trace: TraceContext {
+            traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+            tracestate: String::new(),
+        },
+        ready_ms: 1,
+        claimed_ms: 0,
+        ended_ms: 0,
+    }
+}
+
+pub fn asset() -> AssetId {
+    AssetId::new(Uuid::new_v4())
+}
+
+pub fn key(job: &JobRecord) -> String {
+    subject::job_record(job.asset, job.id)
+}
+
+/// Creates and queues a job.
+pub async fn submit(queue: &Queue, unit: &str, priority: Priority) -> JobRecord {
+    let job = job(asset(), unit, priority);
+    let revision = queue.jobs().create(&key(&job), &job).await.unwrap();
+    queue.dispatch(&job, revision).await.unwrap();
+    job
+}
+
+pub async fn record(queue: &Queue, job: &JobRecord) -> (JobRecord, u64) {
+    queue.jobs().get(&key(job)).await.unwrap().unwrap()
+}
+
+/// Waits until the job is in `state`.
+pub async fn reaches(queue: &Queue, job: &JobRecord, state: JobState) -> JobRecord {
+    eventually(&format!("{} is {}", job.unit, state.as_str()), async || {
+        let (found, _) = queue.jobs().get(&key(job)).await.ok()??;
+        (found.state == state).then_some(found)
+    })
+    .await
+}
+
+/// Waits until no hint of the job is left.
+pub async fn hint_goes(queue: &Queue, job: &JobRecord) {
+    eventually("the hint is gone", async || (!queue.waiting(job).await.ok()?).then_some(())).await;
+}
+
+pub fn output() -> JobOutput {
+    made(1)
+}
+
+pub fn made(frames: u64) -> JobOutput {
+    JobOutput::Validation(Report { v: 1, state: ReportState::Passed, frames, checks: vec![], findings: vec![] })
+}
+
+/// An attempt that waits for the test's word.
+pub struct Begun {
+    pub job: JobRecord,
+    pub cancel: CancellationToken,
+    pub progress: tokio::sync::watch::Sender<(u64, u64)>,
+    pub end: oneshot::Sender<Result<JobOutput, Failure>>,
+}
+
+impl Begun {
+    pub fn end(self, result: Result<JobOutput, Failure>) {
+        let _ = self.end.send(result);
+    }
+}
+
+struct Scripted {
+    begun: mpsc::UnboundedSender<Begun>,
+    obeys: bool,
+    running: Arc<AtomicU32>,
+    most: Arc<AtomicU32>,
+}
+
+impl Handler for Scripted {
+    async fn run(&self, attempt: &Attempt) -> Result<JobOutput, Failure> {
+        let (end, ended) = oneshot::channel();
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(running, Ordering::SeqCst);
+        let begun =
+            Begun { job: attempt.job.clone(), cancel: attempt.cancel.clone(), progress: attempt.progress.clone(), end };
+        self.begun.send(begun).unwrap();
+        let result = tokio::select! {
+            result = ended => result.expect("a test that ends an attempt says how"),
+            () = attempt.cancel.cancelled(), if self.obeys => {
+                Err(Failure::new(Class::Transient, "cancelled", "told to"))
+            }
+        };
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+}
+
+pub struct Worker {
+    pub begun: mpsc::UnboundedReceiver<Begun>,
+    pub drain: CancellationToken,
+    pub stop: CancellationToken,
+    /// Most attempts at once so far.
+    pub most: Arc<AtomicU32>,
+    served: JoinHandle<Result<(), QueueError>>,
+}
+
+impl Worker {
+    pub fn start(queue: &Queue, node: &str, slots: usize) -> Self {
+        Self::start_as(queue, node, slots, true)
+    }
+
+    /// `obeys`: whether its handler ends when it is cancelled.
+    pub fn start_as(queue: &Queue, node: &str, slots: usize, obeys: bool) -> Self {
+        let (sender, begun) = mpsc::unbounded_channel();
+        let (drain, stop, most) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicU32::new(0)));
+        let config = RunnerConfig {
+            node: node.parse::<NodeId>().unwrap(),
+            process: Uuid::new_v4(),
+            role: "worker",
+            lanes: Lane::all(&JobKind::ALL),
+            slots,
+            lease: Duration::from_secs(2),
+        };
+        let handler = Arc::new(Scripted { begun: sender, obeys, running: Arc::default(), most: most.clone() });
+        let served = tokio::spawn(serve(queue.clone(), config, handler, drain.clone(), stop.clone()));
+        Self { begun, drain, stop, most, served }
+    }
+
+    /// The next attempt.
+    pub async fn next(&mut self) -> Begun {
+        soon("an attempt begins", self.begun.recv()).await.expect("the runner serves")
+    }
+
+    pub async fn drained(self) {
+        self.drain.cancel();
+        self.returns().await;
+    }
+
+    pub async fn returns(self) {
+        tokio::time::timeout(BOUND, self.served).await.expect("the runner returns").unwrap().unwrap();
+    }
+}
