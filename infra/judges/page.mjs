@@ -35,7 +35,7 @@ function read() {
   const rows = (id) => [...(section(id)?.querySelectorAll("tbody tr") ?? [])].map((row) => [...row.children].map(text));
   return {
     title: document.title,
-    state: text(document.querySelector(".badge") ?? document.createElement("i")),
+    shown: text(document.querySelector(".badge") ?? document.createElement("i")),
     stages: [...document.querySelectorAll("[data-stage]")].map(({ dataset }) => ({
       name: dataset.stage,
       done: Number(dataset.done),
@@ -105,7 +105,7 @@ finish(
       if (!stage) findings.push(`the stage ${name} is not shown`);
       else if (stage.done !== stage.total) findings.push(`${name} shows ${stage.done} of ${stage.total} on a published title`);
     }
-    if (seen.state !== "published") findings.push(`the state shown is ${seen.state}`);
+    if (seen.shown !== "published") findings.push(`the state shown is ${seen.shown}`);
     if (seen.renditions.length === 0) findings.push("no rendition is shown");
     if (!/passed/.test(seen.verdict ?? "")) findings.push(`the verdict shown is ${seen.verdict}`);
     if (seen.hidden > 0) findings.push(`${seen.hidden} sections are empty`);
