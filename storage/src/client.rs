@@ -14,6 +14,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use crate::{
     config::{Checksums, Limits, S3Config},
+    error::StoreError,
     retry::RetryConflicts,
     secret::Secret,
 };
@@ -24,15 +25,20 @@ pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(3);
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 
 /// Builds the client of a checked configuration.
-pub(crate) fn build(config: &S3Config) -> Client {
+///
+/// # Errors
+/// A store that is spoken to over TLS from a machine without root certificates.
+pub(crate) fn build(config: &S3Config) -> Result<Client, StoreError> {
     let exposed = |secret: &Option<Secret>| secret.as_ref().map_or("", Secret::expose).to_owned();
     let credentials =
         Credentials::new(exposed(&config.access_key), exposed(&config.secret_key), None, None, "framemill");
     let http = aws_smithy_http_client::Builder::new();
-    // A machine without root certificates can still reach a store that speaks plain HTTP.
     let http = match &config.endpoint {
         Some(endpoint) if endpoint.starts_with("http://") => http.build_http(),
-        _ => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+        _ => {
+            require_root_certificates()?;
+            http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+        }
     };
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -61,7 +67,20 @@ pub(crate) fn build(config: &S3Config) -> Client {
     if let Some(endpoint) = &config.endpoint {
         builder = builder.endpoint_url(endpoint);
     }
-    Client::from_conf(builder.build())
+    Ok(Client::from_conf(builder.build()))
+}
+
+/// Without any the SDK's client panics, or blames the store's certificate.
+fn require_root_certificates() -> Result<(), StoreError> {
+    if rustls_native_certs::load_native_certs().certs.is_empty() {
+        return Err(StoreError::Config {
+            setting: "s3.endpoint",
+            why: "needs TLS, and this machine has no root certificates; install the package ca-certificates, or name \
+                  a PEM file in SSL_CERT_FILE"
+                .to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Bounds of a request that carries `bytes`.

@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn faults_name_their_setting() {
         assert_eq!(complete().check(), Ok(()));
-        let cases: [(fn(&mut S3Config), &str); 9] = [
+        type Spoil = fn(&mut S3Config);
+        let cases: [(Spoil, &str); 9] = [
             (|c| c.endpoint = Some("127.0.0.1:9000".to_owned()), "s3.endpoint"),
             (|c| c.endpoint = Some("ftp://h".to_owned()), "s3.endpoint"),
             (|c| c.endpoint = Some("http://a:b@h".to_owned()), "s3.endpoint"),

@@ -47,7 +47,7 @@ impl Store {
     pub async fn connect(config: &S3Config) -> Result<Self, StoreError> {
         config.check()?;
         let store = Self {
-            client: crate::client::build(config),
+            client: crate::client::build(config)?,
             shared: Arc::new(Shared {
                 endpoint: config.endpoint_shown(),
                 bucket: config.bucket.clone(),

@@ -55,7 +55,7 @@ impl S3 for EmbeddedStore {
         if !made {
             return Err(s3_error!(BucketAlreadyOwnedByYou, "the bucket is there already"));
         }
-        answer(CreateBucketOutput { location: Some(format!("/{}", req.input.bucket)), ..Default::default() })
+        answer(CreateBucketOutput { location: Some(format!("/{}", req.input.bucket)) })
     }
 
     async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> S3Result<S3Response<DeleteBucketOutput>> {

@@ -113,13 +113,13 @@ pub async fn receive(folder: &Folder, mut body: StreamingBlob, announced: Announ
 fn hasher(announced: &Announced) -> ChecksumHasher {
     let algorithm = announced.algorithm.as_deref().unwrap_or_default().to_ascii_lowercase();
     let wanted = |name: &str| algorithm == name || announced.checksums.contains_key(name);
-    let mut hasher = ChecksumHasher::default();
-    hasher.crc32 = wanted("crc32").then(Default::default);
-    hasher.crc32c = wanted("crc32c").then(Default::default);
-    hasher.sha1 = wanted("sha1").then(Default::default);
-    hasher.sha256 = wanted("sha256").then(Default::default);
-    hasher.crc64nvme = wanted("crc64nvme").then(Default::default);
-    hasher
+    ChecksumHasher {
+        crc32: wanted("crc32").then(Default::default),
+        crc32c: wanted("crc32c").then(Default::default),
+        sha1: wanted("sha1").then(Default::default),
+        sha256: wanted("sha256").then(Default::default),
+        crc64nvme: wanted("crc64nvme").then(Default::default),
+    }
 }
 
 fn verified(announced: Announced, measured: Checksum) -> S3Result<BTreeMap<String, String>> {

@@ -1,7 +1,13 @@
 //! What the embedded store does beyond the suite: conditions, crashes, a locked folder, and the
 //! operations that other tools use.
 
-use std::{collections::HashSet, fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_s3::{
     Client,
@@ -11,7 +17,7 @@ use aws_sdk_s3::{
     types::{CompletedMultipartUpload, CompletedPart},
 };
 use bytes::Bytes;
-use framemill_storage::{Checksums, Limits, Meta, Put, S3Config, Store, embedded};
+use framemill_storage::{Checksums, Limits, Meta, Put, S3Config, Store, StoreError, embedded};
 use futures_util::{StreamExt, stream};
 use tokio::{
     io::AsyncWriteExt,
@@ -107,6 +113,38 @@ async fn a_killed_store_keeps_what_it_acknowledged_and_shows_no_half_object() {
     for stored in acknowledged.lock().await.iter() {
         assert!(listed.contains(&(stored.key.clone(), stored.etag.clone())), "{} is there", stored.key);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stderr)]
+async fn a_full_disk_is_told_and_harms_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let [port] = free_ports();
+    let address = ([127, 0, 0, 1], port).into();
+    let Some(_process) = Process::start_on_a_small_disk(root.path(), address).await else {
+        eprintln!("not run: this system lets nobody mount a small disk");
+        return;
+    };
+    let store = Store::connect(&config(address)).await.unwrap();
+    let body = Bytes::from(vec![7; 3_000_000]);
+    let mut stored = Vec::new();
+    let error = loop {
+        assert!(stored.len() < 10, "16 MB hold no more");
+        match store.put_new(&format!("full/{}.m4s", stored.len()), body.clone(), &Meta::default()).await {
+            Ok(put) => stored.push(put.stored().clone()),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    assert_eq!(stored.len(), 5);
+    // What is there is whole, nothing else is, and room made is room had.
+    assert_eq!(store.list("full/").await.unwrap().len(), 5);
+    for object in &stored {
+        assert_eq!(store.get(&object.key).await.unwrap().unwrap().stored, *object);
+    }
+    store.delete(&[stored[0].key.clone()]).await.unwrap();
+    let put = store.put_new("full/again.m4s", body, &Meta::default()).await.unwrap();
+    assert!(matches!(put, Put::Created(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,4 +299,32 @@ async fn other_tools_can_copy_list_folders_and_upload_in_parts() {
     }
     client.delete_bucket().bucket("bucket").send().await.unwrap();
     assert_eq!(client.list_buckets().send().await.unwrap().buckets().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::print_stderr)]
+async fn a_listing_reads_only_what_it_lists() {
+    const TITLES: usize = 50;
+    const SEGMENTS: usize = 100;
+    let root = tempfile::tempdir().unwrap();
+    let local = Local::start(root.path()).await;
+    let store = Store::connect(&local.config()).await.unwrap();
+    let started = Instant::now();
+    stream::iter(0..TITLES * SEGMENTS)
+        .map(|number| {
+            let (store, key) = (&store, format!("vod/{}/720p/{}.m4s", number / SEGMENTS, number % SEGMENTS));
+            async move { store.put_new(&key, Bytes::from_static(b"segment"), &Meta::default()).await.unwrap() }
+        })
+        .buffer_unordered(16)
+        .count()
+        .await;
+    let put_s = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    assert_eq!(store.list("vod/7/").await.unwrap().len(), SEGMENTS);
+    let one = started.elapsed();
+    let started = Instant::now();
+    assert_eq!(store.list("vod/").await.unwrap().len(), TITLES * SEGMENTS);
+    let all = started.elapsed();
+    eprintln!("5000 objects: put in {put_s:.2} s, one title of 100 listed in {one:?}, all in {all:?}");
+    assert!(one < all / 2, "{one:?} for a fiftieth of what takes {all:?}");
 }

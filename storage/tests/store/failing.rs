@@ -123,6 +123,15 @@ async fn what_is_no_store_is_told() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_speaks_no_tls_where_it_should_is_told() {
+    let address = answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+    let endpoint = Some(format!("https://{address}"));
+    let error = Store::connect(&S3Config { endpoint, limits: impatient(), ..config(address) }).await.unwrap_err();
+    // The second where the machine has no root certificates at all.
+    assert!(matches!(error, StoreError::Unreachable { .. } | StoreError::Config { .. }), "{error:?}");
+}
+
 /// A server with one answer to everything.
 async fn answering(answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

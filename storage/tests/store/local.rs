@@ -8,7 +8,10 @@ use std::{
 };
 
 use framemill_storage::{Limits, S3Config, Secret, embedded};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 pub const ACCESS: &str = "framemill";
@@ -71,7 +74,33 @@ const ADDRESS: &str = "FRAMEMILL_STORE_TEST_ADDRESS";
 impl Process {
     /// Starts this test binary again, as the server below.
     pub async fn start(root: &Path, address: SocketAddr) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        let process = Self::spawn(Command::new(std::env::current_exe().unwrap()), root, address);
+        let listens = async || TcpStream::connect(address).await.is_ok();
+        wait_until("the store's process listens", Duration::from_secs(20), listens).await;
+        process
+    }
+
+    /// The same on a disk of 16 MB that only the child sees; `None` where the system lets nobody
+    /// mount one.
+    pub async fn start_on_a_small_disk(root: &Path, address: SocketAddr) -> Option<Self> {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+            .arg(r#"mount -t tmpfs -o size=16m tmpfs "$0" && exec "$@""#)
+            .arg(root)
+            .arg(std::env::current_exe().unwrap());
+        let mut process = Self::spawn(command, root, address);
+        let mut over = false;
+        wait_until("the store's process listens or is over", Duration::from_secs(20), async || {
+            over = process.child.try_wait().unwrap().is_some();
+            over || TcpStream::connect(address).await.is_ok()
+        })
+        .await;
+        (!over).then_some(process)
+    }
+
+    fn spawn(mut command: Command, root: &Path, address: SocketAddr) -> Self {
+        let child = command
             .args(["--exact", "local::serves_until_killed", "--ignored"])
             .env(ROOT, root)
             .env(ADDRESS, address.to_string())
@@ -79,12 +108,7 @@ impl Process {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let process = Self { child };
-        wait_until("the store's process listens", Duration::from_secs(20), async || {
-            tokio::net::TcpStream::connect(address).await.is_ok()
-        })
-        .await;
-        process
+        Self { child }
     }
 
     pub fn kill(mut self) {
