@@ -34,9 +34,11 @@ pub(super) fn judge(
 ) -> Result<Part, Trouble> {
     match status {
         StatusCode::PARTIAL_CONTENT => part(shown, headers, wanted),
-        StatusCode::OK if text(headers, &header::CONTENT_LENGTH) == "0" => Err(Trouble::last(fault::empty(shown))),
-        StatusCode::OK => Err(Trouble::last(no_ranges(shown, "it sends the whole file instead"))),
-        StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PRECONDITION_FAILED if known => {
+        StatusCode::OK if text(headers, &header::CONTENT_LENGTH) != "0" => {
+            Err(Trouble::last(no_ranges(shown, "it sends the whole file instead")))
+        }
+        StatusCode::OK if !known => Err(Trouble::last(fault::empty(shown))),
+        StatusCode::OK | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PRECONDITION_FAILED if known => {
             Err(Trouble::last(fault::changed(shown)))
         }
         StatusCode::RANGE_NOT_SATISFIABLE if text(headers, &header::CONTENT_RANGE).ends_with("*/0") => {
@@ -131,7 +133,8 @@ mod tests {
         for bad in ["bytes 0-19/100", "bytes 10-9/100", "bytes 10-19/*", "bytes 10-19/15", "bytes */100", "10-19", ""] {
             assert_eq!(answer(206, &range(bad), true).unwrap_err().0, "source-no-ranges", "{bad}");
         }
-        let tagged = [(header::CONTENT_RANGE, "bytes 10-19/100"), (header::ETAG, "W/\"a\""), (header::LAST_MODIFIED, "x")];
+        let tagged =
+            [(header::CONTENT_RANGE, "bytes 10-19/100"), (header::ETAG, "W/\"a\""), (header::LAST_MODIFIED, "x")];
         assert_eq!(answer(206, &tagged, false).unwrap().mark, "W/\"a\"");
         let gzip = [(header::CONTENT_RANGE, "bytes 10-19/100"), (header::CONTENT_ENCODING, "gzip")];
         assert_eq!(answer(206, &gzip, false).unwrap_err().0, "source-no-ranges");
@@ -139,7 +142,9 @@ mod tests {
 
     #[test]
     fn every_other_status_has_a_class() {
-        let cases: [(u16, &[(HeaderName, &str)], bool, &str, Class, bool); 15] = [
+        type Headers<'a> = &'a [(HeaderName, &'a str)];
+        let cases: [(u16, Headers<'_>, bool, &str, Class, bool); 16] = [
+            (200, &[(header::CONTENT_LENGTH, "0")], true, "source-changed", Class::Input, false),
             (200, &[(header::CONTENT_LENGTH, "0")], false, "source-empty", Class::Input, false),
             (200, &[], false, "source-no-ranges", Class::Input, false),
             (204, &[], false, "source-rejected", Class::Input, false),

@@ -118,13 +118,7 @@ impl Cursor {
     }
 
     /// Goes on filling a block that starts at byte `start` of the source.
-    async fn fill(
-        &mut self,
-        start: u64,
-        block: &mut BytesMut,
-        size: usize,
-        answers: &mut u32,
-    ) -> Result<(), Trouble> {
+    async fn fill(&mut self, start: u64, block: &mut BytesMut, size: usize, answers: &mut u32) -> Result<(), Trouble> {
         while block.len() < size {
             let at = start + block.len() as u64;
             let source = &self.source;

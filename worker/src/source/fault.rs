@@ -44,7 +44,8 @@ impl Faults {
     pub fn record(&self, failure: Failure) {
         let mut seen = self.seen();
         seen.trouble = None;
-        let outweighs = seen.fault.as_ref().is_none_or(|known| known.class != Class::Input && failure.class == Class::Input);
+        let outweighs =
+            seen.fault.as_ref().is_none_or(|known| known.class != Class::Input && failure.class == Class::Input);
         if outweighs {
             seen.fault = Some(failure);
         }
@@ -55,8 +56,13 @@ impl Faults {
         self.seen().trouble = trouble;
     }
 
-    /// What explains a job that fails now.
-    pub fn shown(&self) -> Option<Failure> {
+    /// Why a read was given up, if one was.
+    pub fn fault(&self) -> Option<Failure> {
+        self.seen().fault.clone()
+    }
+
+    /// The same, or else the trouble of a read that was still being retried.
+    pub fn explanation(&self) -> Option<Failure> {
         let seen = self.seen();
         seen.fault.clone().or_else(|| seen.trouble.clone())
     }
@@ -108,18 +114,19 @@ mod tests {
     #[test]
     fn the_first_cause_stays_unless_the_source_is_at_fault() {
         let faults = Faults::default();
-        assert_eq!(faults.shown(), None);
+        assert_eq!(faults.explanation(), None);
         faults.note(Some(stalled("a")));
-        assert_eq!(faults.shown().unwrap().code, "source-stalled");
+        assert_eq!(faults.explanation().unwrap().code, "source-stalled");
+        assert_eq!(faults.fault(), None, "it may still pass");
         faults.note(None);
-        assert_eq!(faults.shown(), None);
+        assert_eq!(faults.explanation(), None);
         faults.record(interrupted("a", "reset"));
         faults.record(stalled("a"));
-        assert_eq!(faults.shown().unwrap().code, "source-interrupted");
+        assert_eq!(faults.fault().unwrap().code, "source-interrupted");
         assert_eq!(faults.final_one(), None);
         faults.record(changed("a"));
         faults.record(missing("a"));
-        assert_eq!(faults.shown().unwrap().code, "source-changed");
+        assert_eq!(faults.fault().unwrap().code, "source-changed");
         assert_eq!(faults.final_one().unwrap().code, "source-changed");
     }
 }

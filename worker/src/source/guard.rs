@@ -104,11 +104,7 @@ pub(super) fn next_hop(shown: &str, from: &Url, location: &str) -> Result<Url, F
 /// The refusal of an address, for people. Of a redirect's target only the host is shown.
 pub(super) fn refused(shown: &str, url: &Url) -> Failure {
     let host = url.host_str().unwrap_or_default();
-    Failure::input(
-        "source-refused",
-        format!("{shown} is refused: {host} is not on a public address"),
-    )
-    .mend(format!(
+    Failure::input("source-refused", format!("{shown} is refused: {host} is not on a public address")).mend(format!(
         "give an address on the public internet, or let the operator add {host:?} to sources.allow_hosts"
     ))
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     answer::Part,
-    blocks::{BLOCK_BYTES, Blocks},
+    blocks::{BLOCK_BYTES, Blocks, Share},
     config::{Limits, SourcesConfig},
     cursor::{Cursor, RemoteSource},
     fault::{self, Faults},
@@ -37,6 +37,7 @@ struct Parts {
     /// Or why nothing can be fetched from web servers.
     web: Result<Web, String>,
     store: Store,
+    share: Share,
     base: String,
     registry: Arc<Registry>,
     stop: CancellationToken,
@@ -82,7 +83,16 @@ impl SourceReader {
             tracing::warn!(%error, "http sources cannot be read on this node");
             error.to_string()
         });
-        Ok(Self(Arc::new(Parts { folders: config.folders.clone(), limits, web, store, base, registry, stop })))
+        Ok(Self(Arc::new(Parts {
+            folders: config.folders.clone(),
+            limits,
+            web,
+            store,
+            share: Share::default(),
+            base,
+            registry,
+            stop,
+        })))
     }
 
     /// Opens a source and learns its size and identity. With `expect_identity`, a source that is
@@ -140,7 +150,7 @@ impl Parts {
             Failure::new(Class::Resource, "source-no-tls", format!("this node cannot read {shown}: {error}"))
                 .mend("install the system's root certificates (package ca-certificates) on the node")
         })?;
-        let remote = Remote::Http(HttpSource::new(web, shown.to_owned(), address)?);
+        let remote = Remote::Http(Box::new(HttpSource::new(web, shown.to_owned(), address)?));
         let (part, run) = self.first(&remote).await?;
         let source = self.remote(shown, remote, part.total, part.mark);
         // The first block has been asked for: nearly every demuxer wants it.
@@ -186,7 +196,7 @@ impl Parts {
             bytes,
             mark,
             limits: self.limits,
-            blocks: Blocks::default(),
+            blocks: Blocks::new(self.share.clone()),
             faults: Arc::default(),
         })
     }
@@ -212,9 +222,16 @@ impl OpenSource {
         &self.identity
     }
 
-    /// What this reader saw go wrong, if anything: ffmpeg only sees a file that ends.
+    /// Why a read was given up, if one was. ffmpeg only saw a file that ends, so that even its
+    /// success is no success.
     pub fn fault(&self) -> Option<Failure> {
-        self.served.faults.shown()
+        self.served.faults.fault()
+    }
+
+    /// What explains an ffmpeg that failed or was stopped: [`OpenSource::fault`], or else the
+    /// trouble of a read that was still being retried.
+    pub fn explanation(&self) -> Option<Failure> {
+        self.served.faults.explanation()
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 #[derive(Debug)]
 pub(super) enum Remote {
     /// A web server.
-    Http(HttpSource),
+    Http(Box<HttpSource>),
     /// The store.
     Object(ObjectSource),
 }
@@ -62,7 +62,13 @@ impl Remote {
 impl Run {
     /// The next bytes, at most `most`; `None` at the end of the answer. `bytes` is the size of the
     /// whole source, for the error.
-    pub async fn next(&mut self, shown: &str, bytes: u64, most: usize, limits: &Limits) -> Result<Option<Bytes>, Trouble> {
+    pub async fn next(
+        &mut self,
+        shown: &str,
+        bytes: u64,
+        most: usize,
+        limits: &Limits,
+    ) -> Result<Option<Bytes>, Trouble> {
         if self.at == self.end {
             return Ok(None);
         }
