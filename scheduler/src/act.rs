@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use framemill_queue::{Queue, QueueError, RecordError, transition};
 use framemill_schemas::{
-    asset::AssetState,
+    asset::{AssetRecord, AssetState},
     event::{Event, EventData},
     failure::Failure,
     ids::{AssetId, JobId},
@@ -71,6 +71,7 @@ impl Actor {
             match action {
                 Action::Create(job) => self.create(entry, job, &trace).await?,
                 Action::Cancel(job) => self.cancel(job).await?,
+                Action::Size => self.size(entry).await?,
                 Action::Fail(failure) => self.fail(entry, failure).await?,
                 Action::Publish(candidate) => self.publish(entry, &candidate).await?,
             }
@@ -119,6 +120,14 @@ impl Actor {
         let Ok(cancelled) = transition::cancel(record, now_ms()) else { return Ok(()) };
         fenced_is_done(self.queue.jobs().update(&summary.record_key, &cancelled, revision).await)?;
         Ok(self.queue.undispatch(&cancelled).await?)
+    }
+
+    /// Takes an asset that was probed; returns it with the farm's encoder slots. While no worker is
+    /// heard it waits: the view marks it when one is.
+    async fn size(&self, entry: &AssetEntry) -> Result<(), ActError> {
+        let Some(slots) = self.view.slots() else { return Ok(()) };
+        let record = AssetRecord { slots, ..entry.record.clone() };
+        fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
     }
 
     /// Takes an accepted asset; returns it failed, with its event.

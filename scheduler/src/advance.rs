@@ -29,6 +29,8 @@ pub enum Action {
     Create(NewJob),
     /// Cancel a job that is no longer wanted.
     Cancel(JobId),
+    /// Write down how many encoder slots the plan is made for.
+    Size,
     /// Give the asset up.
     Fail(Failure),
     /// Make a generation visible.
@@ -116,6 +118,9 @@ impl<'a> Stage<'a> {
             Unit::Done(JobSummary { output: SummaryOutput::Probe(probe), .. }) => probe,
             Unit::Done(job) => return Err(wrong_output(job)),
         };
+        if self.asset.slots == 0 {
+            return Ok(vec![Action::Size]);
+        }
         let plan = plan(self.asset, probe).map_err(Box::new)?;
         self.encode(&plan, probe)
     }

@@ -13,7 +13,7 @@ use std::{
 
 use framemill_queue::Change;
 use framemill_schemas::{
-    asset::AssetRecord,
+    asset::{AssetRecord, AssetState},
     failure::Failure,
     finding::Report,
     holder::Holder,
@@ -231,10 +231,10 @@ impl View {
         self.state().jobs.values().filter(|job| states.contains(&job.state)).cloned().collect()
     }
 
-    /// Encoder slots of all workers that were heard lately; at least 1.
-    pub fn slots(&self) -> u32 {
+    /// Encoder slots of all workers that were heard lately; `None` while none is.
+    pub fn slots(&self) -> Option<u32> {
         let state = self.state();
-        state.heard_lately().map(|worker| worker.slots).sum::<u32>().max(1)
+        Some(state.heard_lately().map(|worker| worker.slots).sum()).filter(|slots| *slots > 0)
     }
 
     /// Whether some worker encodes a codec; `None` while no worker is heard at all, which says
@@ -316,7 +316,14 @@ impl View {
         let heard = Heard { slots: beat.slots, encodes: beat.encodes.clone(), at: Instant::now() };
         let mut state = self.state();
         state.workers.retain(|_, worker| worker.at.elapsed() < HEARD_WITHIN);
-        state.workers.insert(beat.process, heard);
+        if state.workers.insert(beat.process, heard).is_none() {
+            // Assets that wait to be planned for somebody can be now.
+            let waiting = state.assets.values().filter(|entry| entry.record.state == AssetState::Accepted);
+            let waiting: Vec<_> = waiting.map(|entry| entry.record.id).collect();
+            state.dirty.extend(waiting);
+            drop(state);
+            self.shared.dirty.notify_one();
+        }
     }
 
     /// Says that an asset should be looked at again.

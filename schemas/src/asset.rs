@@ -69,8 +69,8 @@ pub struct AssetRecord {
     pub state: AssetState,
     /// The generation being made, or that was made last.
     pub generation: Generation,
-    /// Encoder slots of the farm when it was submitted: chunks are cut for them. Part of the
-    /// record so that every planner plans the same jobs.
+    /// Encoder slots of the farm when it was planned: chunks are cut for them. Part of the record
+    /// so that every planner plans the same jobs; 0 until the first one has written it.
     pub slots: u32,
     /// Why it failed.
     #[serde(default)]

@@ -63,7 +63,7 @@ fn blame(failure: Failure, source: &OpenSource, attempt: &Attempt) -> Failure {
     if attempt.cancel.is_cancelled() {
         return failure;
     }
-    match source.fault() {
+    match source.explanation() {
         Some(fault) => Failure { evidence: failure.evidence, ..fault },
         None => failure,
     }

@@ -1,6 +1,8 @@
 //! The built binary, run as a user would, in a folder and an environment of its own.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod outside;
+
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -88,7 +90,7 @@ impl Ran {
 }
 
 /// The pinned server of this workspace, where there is one.
-fn nats_server() -> Option<PathBuf> {
+pub fn nats_server() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("FRAMEMILL_NATS__SERVER") {
         return Some(path.into());
     }
@@ -129,13 +131,19 @@ audio:
 
 /// Waits until `condition` gives something.
 #[track_caller]
-pub fn wait<T>(what: &str, seconds: u64, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn wait<T>(what: &str, seconds: u64, condition: impl FnMut() -> Option<T>) -> T {
+    wait_or(what, seconds, String::new, condition)
+}
+
+/// Waits until `condition` gives something; where it does not, fails with what `log` says.
+#[track_caller]
+pub fn wait_or<T>(what: &str, seconds: u64, log: impl Fn() -> String, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(Instant::now() < deadline, "{what}: not after {seconds} s");
+        assert!(Instant::now() < deadline, "{what}: not after {seconds} s: {}", log());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -42,7 +42,7 @@ fn asset() -> AssetRecord {
         priority: Priority::Standard,
         state: AssetState::Accepted,
         generation: Generation { number: 1, random: "00000001".to_owned() },
-        slots: 2,
+        slots: 0,
         failure: None,
         published: None,
         collected: 0,
@@ -121,6 +121,7 @@ impl<F: Fn(&JobSummary) -> Fate> World<F> {
                 }
             }
             Action::Cancel(id) => self.change(id, |job| job.state = JobState::Cancelled),
+            Action::Size => self.asset.slots = 2,
             Action::Fail(_) | Action::Publish(_) => self.end = Some(action),
         }
     }

@@ -229,3 +229,7 @@ pub fn stage_sums(jobs: &[Arc<JobSummary>], generation: u32) -> (usize, usize) {
 fn some_ms(ms: i64) -> Option<i64> {
     (ms != 0).then_some(ms)
 }
+
+#[cfg(test)]
+#[path = "asset_view_tests.rs"]
+mod tests;

@@ -9,9 +9,10 @@ use axum::{
 use framemill_schemas::{
     api::{AssetView, Page, Problem},
     asset::{AssetRecord, AssetState},
-    field_error::read_strict,
+    field_error::{FieldError, read_strict},
     finding::Report,
     ids::{AssetId, Tenant},
+    ladder::{Ladder, VideoCodec},
     submission::Submission,
 };
 use serde::Deserialize;
@@ -73,15 +74,9 @@ pub async fn submit(
     let idempotency_key = idempotency_key(&headers)?;
     let submission: Submission = read_strict(body.value).map_err(ApiError::invalid)?;
     let submission = submission.check(|name| state.ladders.get(name)).map_err(ApiError::invalid)?;
+    check_encoders(&submission.ladder, |codec| state.view.encodes(codec)).map_err(ApiError::invalid)?;
     let tenant = tenant_for(&caller, submission.tenant.as_ref())?;
-    let parts = SubmitParts {
-        submission,
-        body: &body.text,
-        idempotency_key,
-        tenant,
-        slots: state.view.slots(),
-        folders: &state.config.folders,
-    };
+    let parts = SubmitParts { submission, body: &body.text, idempotency_key, tenant, folders: &state.config.folders };
     let submitted = ops::submit(&state.queue, parts).await?;
     let location = format!("/v1/assets/{}", submitted.asset.id);
     let mut response = (StatusCode::ACCEPTED, Json(view(&state, &submitted.asset))).into_response();
@@ -91,6 +86,22 @@ pub async fn submit(
         response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// Refuses rungs that no worker of the farm can encode: their jobs would wait for ever. While no
+/// worker is heard, nothing is known, and the submission waits for whoever comes.
+fn check_encoders(ladder: &Ladder, encodes: impl Fn(VideoCodec) -> Option<bool>) -> Result<(), Vec<FieldError>> {
+    let unserved = ladder.video.iter().enumerate().filter(|(_, rung)| encodes(rung.codec) == Some(false));
+    let errors: Vec<_> = unserved
+        .map(|(index, rung)| {
+            FieldError::new(
+                format!("/ladder/video/{index}/codec"),
+                format!("no worker's ffmpeg encodes {}", rung.codec.as_str()),
+                "use another codec, or add a worker whose ffmpeg has an encoder for it",
+            )
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
@@ -222,8 +233,7 @@ pub async fn retry(
     Operator(caller): Operator,
     AssetPath(id): AssetPath,
 ) -> Result<(StatusCode, Json<AssetView>), ApiError> {
-    let slots = state.view.slots();
-    let asset = ops::retry(&state.queue, id, slots, |tenant| caller.sees(tenant)).await?;
+    let asset = ops::retry(&state.queue, id, |tenant| caller.sees(tenant)).await?;
     Ok((StatusCode::ACCEPTED, Json(view(&state, &asset))))
 }
 

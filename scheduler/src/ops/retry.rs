@@ -10,16 +10,11 @@ use framemill_schemas::{
 use super::{Decision, OpError, asset_event, change_asset, generation, now_ms, refuse};
 
 /// Makes an asset anew, in a generation of its own: nothing of the old one is reused, so whatever
-/// spoilt it cannot spoil the new one. `slots` are the farm's encoder slots now.
-pub async fn retry(
-    queue: &Queue,
-    id: AssetId,
-    slots: u32,
-    visible: impl Fn(&Tenant) -> bool,
-) -> Result<AssetRecord, OpError> {
+/// spoilt it cannot spoil the new one.
+pub async fn retry(queue: &Queue, id: AssetId, visible: impl Fn(&Tenant) -> bool) -> Result<AssetRecord, OpError> {
     let now_ms = now_ms();
     let decide = |asset: &AssetRecord, revision: u64| {
-        decide(asset, generation(asset.generation.number.saturating_add(1)), slots, revision, now_ms)
+        decide(asset, generation(asset.generation.number.saturating_add(1)), revision, now_ms)
     };
     change_asset(queue, id, visible, decide).await
 }
@@ -29,19 +24,13 @@ pub async fn retry(
 /// sent. Its trace goes on: one asset is one trace.
 /// Guards: one that is being made is made already; a published one is what viewers watch, and a
 /// second result of the same source is a second asset: submit it again.
-fn decide(
-    asset: &AssetRecord,
-    generation: Generation,
-    slots: u32,
-    revision: u64,
-    now_ms: i64,
-) -> Result<Decision, OpError> {
+fn decide(asset: &AssetRecord, generation: Generation, revision: u64, now_ms: i64) -> Result<Decision, OpError> {
     match asset.state {
         AssetState::Failed | AssetState::Cancelled => {
             let mut asset = AssetRecord {
                 state: AssetState::Accepted,
                 generation,
-                slots: slots.max(1),
+                slots: 0,
                 failure: None,
                 ended_ms: 0,
                 ..asset.clone()
@@ -67,14 +56,14 @@ mod tests {
         for state in [AssetState::Failed, AssetState::Cancelled] {
             let mut before = asset(state);
             before.failure = Some(Failure::input("x", "y"));
-            let Ok(Decision::Change(after)) = decide(&before, generation(2), 5, 3, 9) else { panic!("refused") };
-            assert_eq!((after.state, after.generation.number, after.slots), (AssetState::Accepted, 2, 5));
+            let Ok(Decision::Change(after)) = decide(&before, generation(2), 3, 9) else { panic!("refused") };
+            assert_eq!((after.state, after.generation.number, after.slots), (AssetState::Accepted, 2, 0));
             assert_ne!(after.generation.random, before.generation.random);
             assert_eq!((&after.failure, after.ended_ms, after.submitted_ms), (&None, 0, before.submitted_ms));
             assert_eq!(after.unsent[0].kind, "asset.accepted");
         }
         for state in [AssetState::Accepted, AssetState::Published, AssetState::Doomed] {
-            assert!(matches!(decide(&asset(state), generation(2), 1, 3, 9), Err(OpError::Conflict(_))), "{state:?}");
+            assert!(matches!(decide(&asset(state), generation(2), 3, 9), Err(OpError::Conflict(_))), "{state:?}");
         }
     }
 }

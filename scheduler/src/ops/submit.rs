@@ -33,8 +33,6 @@ pub struct SubmitParts<'a> {
     pub idempotency_key: Option<&'a str>,
     /// Whose it is.
     pub tenant: Tenant,
-    /// Encoder slots of the farm now.
-    pub slots: u32,
     /// Folders below which path sources may lie.
     pub folders: &'a [PathBuf],
 }
@@ -122,7 +120,7 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
         priority: parts.submission.priority,
         state: AssetState::Accepted,
         generation: generation(1),
-        slots: parts.slots.max(1),
+        slots: 0,
         failure: None,
         published: None,
         collected: 0,

@@ -150,3 +150,16 @@ async fn an_old_end_does_not_end_the_stream_of_a_retried_asset() {
     let quiet = tokio::time::timeout(Duration::from_millis(300), stream.next()).await;
     assert!(quiet.is_err(), "it goes on: {quiet:?}");
 }
+
+#[tokio::test]
+async fn a_shutdown_ends_streams_and_refuses_connections() {
+    let farm = Farm::local().await;
+    let asset = farm.submit(GOOD).await;
+    let mut all = Stream::open(&farm, "/v1/events", None).await;
+    let mut one = Stream::open(&farm, &format!("/v1/assets/{}/events", asset.id), None).await;
+    farm.stop();
+    // Whatever was on its way still comes; then both end.
+    while all.next().await.is_some() {}
+    while one.next().await.is_some() {}
+    farm.until("nobody listens", async || farm.request(Method::GET, "/v1/assets").send().await.is_err()).await;
+}

@@ -45,7 +45,8 @@ pub struct Farm {
     client: reqwest::Client,
     nats: Nats,
     _data: TempDir,
-    _stop: DropGuard,
+    stop: CancellationToken,
+    _stopped: DropGuard,
 }
 
 /// A nats-server that dies with its test.
@@ -93,7 +94,18 @@ impl Farm {
         // same process finds the first one's.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-        let farm = Self { queue, store, view, address, media, client, nats, _data: data, _stop: stop.drop_guard() };
+        let farm = Self {
+            queue,
+            store,
+            view,
+            address,
+            media,
+            client,
+            nats,
+            _data: data,
+            stop: stop.clone(),
+            _stopped: stop.drop_guard(),
+        };
         farm.until("the view is current", async || farm.view.is_current()).await;
         farm
     }
@@ -191,6 +203,11 @@ impl Farm {
     pub fn kill_nats(&mut self) {
         self.nats.0.kill().unwrap();
         self.nats.0.wait().unwrap();
+    }
+
+    /// Shuts the API down.
+    pub fn stop(&self) {
+        self.stop.cancel();
     }
 
     /// Waits for a condition.

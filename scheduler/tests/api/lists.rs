@@ -9,7 +9,10 @@ use framemill_schemas::{
 };
 use reqwest::Method;
 
-use crate::{farm::Farm, http::problem};
+use crate::{
+    farm::Farm,
+    http::{problem, raw},
+};
 
 const GOOD: &str = r#"{"source":"https://example.net/film.mp4"}"#;
 
@@ -118,4 +121,18 @@ async fn ladders_are_listed_shown_and_checked() {
     let problem = problem(yaml(bad).await.unwrap(), 422, "invalid").await;
     let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
     assert_eq!(pointers, ["/segment_s", "/video/0/height"]);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_and_cut_off() {
+    let farm = Farm::local().await;
+    let head = format!("GET /v1/assets HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(40_000));
+    for (request, status) in [
+        (head.as_str(), "431"),
+        ("no http at all\r\n\r\n", "400"),
+        ("GET /v1/assets HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", "400"),
+    ] {
+        let answer = raw(farm.address, request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
 }

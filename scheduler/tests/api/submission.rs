@@ -28,7 +28,7 @@ async fn a_good_submission_is_accepted_and_can_be_looked_at() {
     let shown: AssetView = farm.get(&location).await.json().await.unwrap();
     assert_eq!(shown, asset);
     let (record, _) = farm.asset(asset.id).await;
-    assert_eq!((record.slots, record.v), (1, 1));
+    assert_eq!((record.slots, record.v), (0, 1));
 }
 
 #[tokio::test]
