@@ -16,14 +16,11 @@ mod ladder_file;
 mod output;
 mod run_line;
 
-use std::{panic::AssertUnwindSafe, process::ExitCode, time::Duration};
+use std::{panic::AssertUnwindSafe, process::ExitCode};
 
 use clap::Parser;
 use exit::CliError;
 use futures_util::FutureExt;
-
-/// How long tasks that nobody waits for may take to notice the end.
-const LINGER: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     // Wrong usage ends here with 2, --help and --version with 0.
@@ -45,7 +42,8 @@ fn run(cli: args::Cli) -> Result<(), CliError> {
         .build()
         .map_err(|error| CliError::failed(format!("cannot start the runtime: {error}")))?;
     let ended = runtime.block_on(AssertUnwindSafe(commands::run(cli)).catch_unwind());
-    runtime.shutdown_timeout(LINGER);
+    // What had to end in order has ended; what is left, nobody waits for.
+    runtime.shutdown_background();
     ended.unwrap_or_else(|_| {
         Err(CliError::failed("this is a fault of framemill").mend("please report the line above and what you did"))
     })

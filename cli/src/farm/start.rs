@@ -51,11 +51,13 @@ impl Farm {
         listener: TcpListener,
         shutdown: Shutdown,
     ) -> Result<Self, CliError> {
-        let (tools, base) = tokio::join!(startup::tools(&settings.ffmpeg), Base::start(settings, &data));
-        let (base, nats_config, s3_config) = base?;
+        let (base, nats_config, s3_config) = Base::start(settings, &data).await?;
         let begun = async {
-            let tools = tools?;
-            let (queue, store) = tokio::try_join!(startup::queue(&nats_config), startup::store(&s3_config))?;
+            let (tools, queue, store) = tokio::try_join!(
+                startup::tools(&settings.ffmpeg),
+                startup::queue(&nats_config),
+                startup::store(&s3_config)
+            )?;
             let listen =
                 listener.local_addr().map_err(|error| CliError::failed(format!("the API has no address: {error}")))?;
             let view = View::default();
