@@ -8,6 +8,8 @@
 mod codec;
 mod fragment;
 mod init;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use fragment::{SegmentFacts, read_segment};

@@ -12,6 +12,8 @@ mod activity;
 mod group;
 mod launch;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::{
     ffi::OsString,
@@ -104,6 +106,8 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Child, Failure> {
         // An inherited http_proxy would capture loopback addresses, and FFREPORT would write files.
         .env_clear()
         .env("LC_ALL", "C")
+        // One encoder writes pages of settings to stderr whatever ffmpeg's own level is.
+        .env("SVT_LOG", "1")
         .stdin(if start.stdin { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -20,7 +20,7 @@ pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec) -> Vec<String> {
     add(&[("-c:v", software_encoder(spec.codec)), ("-preset", &rung.preset), ("-threads", &threads)]);
     add(&[("-g", &gop), ("-keyint_min", &gop), ("-flags", "+cgop+bitexact")]);
     match spec.codec {
-        VideoCodec::H264 => add(&[("-sc_threshold", "0"), ("-profile:v", "high")]),
+        VideoCodec::H264 => add(&[("-sc_threshold", "0")]),
         VideoCodec::Hevc => add(&[("-tag:v", "hvc1"), ("-x265-params", &x265(spec))]),
         VideoCodec::Av1 => add(&[("-svtav1-params", &svt_av1(spec))]),
     }
@@ -51,7 +51,7 @@ fn x265(spec: &TranscodeSpec) -> String {
     // Pools of worker threads are per process: without a bound each encoder takes every core.
     let pools = if threads == 1 { "none".to_owned() } else { threads.to_string() };
     format!(
-        "keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:repeat-headers=0:pools={pools}:frame-threads={}:log-level=warning",
+        "keyint={gop}:min-keyint={gop}:scenecut=0:open-gop=0:repeat-headers=0:info=0:pools={pools}:frame-threads={}:log-level=error",
         threads.min(4)
     )
 }

@@ -47,6 +47,10 @@ fn graph(spec: &TranscodeSpec, start_frame: u64) -> String {
     }
     // From here one tick is one grid frame, and a frame belongs to exactly one chunk.
     chain.push_str(&format!(",fps={}", grid.rate));
+    if start_frame == 0 {
+        // The first pictures of a recording may not decode: the first that does stands for them.
+        chain.push_str(":start_time=0");
+    }
     if spec.end_frame == grid.frames {
         chain.push_str(&format!(",tpad=stop_mode=clone:stop={END_PAD_FRAMES}"));
     }

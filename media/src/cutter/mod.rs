@@ -3,6 +3,8 @@
 
 mod audio;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod video;
 
 pub(crate) use audio::AudioCutter;

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use framemill_schemas::{
-    failure::Failure,
-    rate::{Ratio, rescale},
-};
+use framemill_schemas::{failure::Failure, rate::Ratio};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +30,7 @@ pub(super) struct Stream {
     pub sample_aspect_ratio: Option<String>,
     pub field_order: Option<String>,
     pub r_frame_rate: Option<String>,
+    pub nb_frames: Option<String>,
     pub time_base: Option<String>,
     pub color_transfer: Option<String>,
     pub channels: u32,
@@ -75,11 +73,20 @@ impl Stream {
         self.time_base
             .as_deref()
             .and_then(Ratio::parse)
+            // A clock slower than a tick a second is none; the grid's arithmetic counts on it.
+            .filter(|base| base.num <= base.den)
             .ok_or_else(|| Failure::input("no-timestamps", "the source's picture track has no clock"))
     }
 
     pub fn is_interlaced(&self) -> bool {
         matches!(self.field_order.as_deref(), Some("tt" | "bb" | "tb" | "bt"))
+    }
+
+    /// How long its counted pictures last at its rate.
+    pub fn promised_us(&self) -> Option<i64> {
+        let rate = Ratio::parse(self.r_frame_rate.as_deref()?)?;
+        let frames = clamp(self.nb_frames.as_deref()?.parse().ok()?);
+        Some(ticks_to_us(frames, Ratio::new(rate.den, rate.num)?))
     }
 
     /// A tag, whatever the case of its name: containers differ.
@@ -105,9 +112,27 @@ pub(super) fn micros(text: &str) -> Option<i64> {
     whole.parse::<i64>().ok().filter(|whole| *whole >= 0)?.checked_mul(1_000_000)?.checked_add(parts)?.checked_mul(sign)
 }
 
-/// Ticks as microseconds.
+/// Ticks as microseconds, to the nearest one.
 pub(super) fn ticks_to_us(ticks: i64, time_base: Ratio) -> i64 {
-    rescale(clamp(ticks), u64::from(time_base.num) * 1_000_000, u64::from(time_base.den))
+    let (us, rest) = whole_us(ticks, time_base);
+    saturate(us + i128::from(rest * 2 >= i128::from(time_base.den)))
+}
+
+/// The same, rounded up.
+pub(super) fn ticks_to_us_up(ticks: i64, time_base: Ratio) -> i64 {
+    let (us, rest) = whole_us(ticks, time_base);
+    saturate(us + i128::from(rest != 0))
+}
+
+fn whole_us(ticks: i64, time_base: Ratio) -> (i128, i128) {
+    let numerator = i128::from(ticks) * i128::from(time_base.num) * 1_000_000;
+    let den = i128::from(time_base.den);
+    (numerator.div_euclid(den), numerator.rem_euclid(den))
+}
+
+/// What no real source reaches, kept in range for the comparisons that refuse it.
+fn saturate(us: i128) -> i64 {
+    i64::try_from(us.clamp(-(1 << 60), 1 << 60)).expect("2^60 fits")
 }
 
 /// Times a source can claim, kept where arithmetic on them is safe: 2^50 ticks are years in any
@@ -120,6 +145,15 @@ pub(super) fn clamp(ticks: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_become_microseconds() {
+        let base = Ratio { num: 1, den: 90_000 };
+        assert_eq!((ticks_to_us(1, base), ticks_to_us_up(1, base)), (11, 12));
+        assert_eq!((ticks_to_us(-1, base), ticks_to_us_up(-1, base)), (-11, -11));
+        assert_eq!((ticks_to_us(90, base), ticks_to_us_up(90, base)), (1000, 1000));
+        assert_eq!(ticks_to_us(i64::MAX, Ratio { num: 1, den: 1 }), 1 << 60);
+    }
 
     #[test]
     fn decimal_seconds_become_microseconds() {

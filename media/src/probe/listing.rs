@@ -14,8 +14,10 @@ const JUMP_US: i64 = 10_000_000;
 /// A step back that reordering does not explain.
 const STEP_BACK_US: i64 = 1_000_000;
 /// How much earlier than its container says a whole source may end: durations are rounded, and
-/// are sometimes those of the longest subtitle.
-const END_SLACK_US: i64 = 3_000_000;
+/// some are estimates. Formats with an index say themselves that they are cut.
+const END_SLACK_US: i64 = 1_000_000;
+/// And this part of the whole, one in fifty.
+const END_SLACK_PART: i64 = 50;
 
 /// What the picture's timestamps mean.
 #[derive(Clone, Copy)]
@@ -54,6 +56,10 @@ impl Times {
     /// Takes a line of the listing of decoded pictures.
     pub fn frame(&mut self, line: &str) {
         let fields = Fields::of(line);
+        // Side data of a picture can take lines of its own.
+        if fields.text("best_effort_timestamp").is_none() {
+            return;
+        }
         // Older versions call it pkt_duration.
         self.add(fields.number("best_effort_timestamp"), fields.number("duration").or(fields.number("pkt_duration")));
     }
@@ -66,6 +72,8 @@ pub(super) struct Index {
     time_bases: Vec<Option<Ratio>>,
     pub times: Times,
     pub keyframes: Keyframes,
+    /// Pictures before the first keyframe.
+    undecodable: u64,
     /// The last picture's place on the decoder's clock.
     previous: Option<i64>,
     /// Where the last packet of any stream ends.
@@ -80,6 +88,7 @@ impl Index {
             time_bases: bases,
             times: Times::default(),
             keyframes: Keyframes::new(clock.format.indexed),
+            undecodable: 0,
             previous: None,
             end_us: None,
         }
@@ -105,11 +114,28 @@ impl Index {
         if flags.contains('D') {
             return Ok(());
         }
+        let key = flags.contains('K');
+        // A recording that starts inside a group of pictures: nothing of it decodes before the
+        // first keyframe, so the grid starts there.
+        if !key && self.times.count == 0 {
+            self.undecodable += 1;
+            return Ok(());
+        }
         self.times.add(pts, duration);
-        if let (true, Some(pts)) = (flags.contains('K'), pts) {
+        if let (true, Some(pts)) = (key, pts) {
             self.keyframes.add(pts);
         }
         Ok(())
+    }
+
+    /// Whether any picture says that it decodes alone.
+    pub fn has_keyframes(&self) -> bool {
+        self.times.count > 0
+    }
+
+    /// Whether there is no picture at all.
+    pub fn is_empty(&self) -> bool {
+        self.times.count == 0 && self.undecodable == 0
     }
 
     fn check_step(&mut self, at: Option<i64>) -> Result<(), Failure> {
@@ -143,20 +169,30 @@ impl Index {
         if ["partial file", "ended prematurely", "truncat"].iter().any(|sign| stderr.contains(sign)) {
             return Err(cut("the source is cut off in the middle".to_owned()));
         }
-        // Recordings promise nothing: their duration is estimated from what is there.
-        let promised =
-            description.format.end_us().filter(|_| !self.clock.format.may_jump || self.clock.format.demuxer == "flv");
-        if let (Some(promised), Some(end)) = (promised, self.end_us)
-            && end < promised.saturating_sub(END_SLACK_US)
-        {
-            let (has, says) = (end - description.format.start_us(), promised - description.format.start_us());
-            return Err(cut(format!(
-                "the source ends after {} s, its index says {} s",
-                has.max(0) / 1_000_000,
-                says / 1_000_000
-            )));
+        let start_us = description.format.start_us();
+        let (promised, end) = match (self.promise(description), self.end_us) {
+            (Some(promised), Some(end)) => (promised.saturating_sub(start_us), end.saturating_sub(start_us)),
+            _ => return Ok(()),
+        };
+        let slack = END_SLACK_US + promised / END_SLACK_PART;
+        if end < promised.saturating_sub(slack) {
+            let (has, says) = (end.max(0) / 1000, promised / 1000);
+            return Err(cut(format!("the source ends after {has} ms, its index says {says} ms")));
         }
         Ok(())
+    }
+
+    /// Where the container says the source ends; `None` of recordings, which promise nothing:
+    /// their duration is estimated from what is there.
+    fn promise(&self, description: &Description) -> Option<i64> {
+        if matches!(self.clock.format.demuxer, "mpegts" | "mpeg") {
+            return None;
+        }
+        let container = description.format.end_us();
+        // AVI's duration is corrected to what is there; the count in its header is not.
+        let picture = description.streams.iter().find(|stream| stream.index == self.clock.stream);
+        let counted = picture.filter(|_| self.clock.format.demuxer == "avi").and_then(|stream| stream.promised_us());
+        container.max(counted)
     }
 }
 

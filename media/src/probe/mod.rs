@@ -72,9 +72,10 @@ impl Source<'_> {
         let (index, stderr) = self.packets(&description, clock).await?;
         index.check(&description, &stderr)?;
         // Without timestamps of their own, only decoding says when pictures are shown.
-        let (times, seek) = if index.times.missing == 0 {
-            let points = index.keyframes.points();
-            (index.times, Some(points))
+        let (times, seek) = if index.times.missing == 0 && index.has_keyframes() {
+            (index.times, Some(index.keyframes.points()))
+        } else if index.is_empty() {
+            (index.times, None)
         } else {
             (self.frames(clock).await?, None)
         };
@@ -86,8 +87,11 @@ impl Source<'_> {
         let (rate, rate_source) = rate::choose(video, &times, clock.time_base, interlaced);
         let grid = grid::lay(&times, rate, clock.time_base)?;
         let start_us = description.format.start_us();
+        // The deinterlacer looks at the picture before: after a seek, the first ones are not like
+        // the same pictures in a single run.
+        let settle_frames = if interlaced { 2 } else { 0 };
         let seek = match seek {
-            Some(points) => Seek::Points(seek::points(&points, &grid, start_us, interlaced)),
+            Some(points) => Seek::Points(seek::points(&points, &grid, start_us, settle_frames)),
             None => Seek::FromStart,
         };
         let (width, height) = tracks::upright_size(video)?;

@@ -22,49 +22,44 @@ const STANDARD: [(u32, u32); 14] = [
     (60, 1),
 ];
 
-/// Frames in so many seconds, for comparing rates without floats.
-#[derive(Clone, Copy)]
-struct Measured {
-    frames: u128,
-    ticks: u128,
-    base: Ratio,
+/// Millionths of a frame per second: fine enough to tell 24 from 24000/1001 apart.
+type MicroHertz = u128;
+
+fn micro_hertz(rate: Ratio) -> MicroHertz {
+    u128::from(rate.num) * 1_000_000 / u128::from(rate.den)
 }
 
-impl Measured {
-    fn of(times: &Times, base: Ratio) -> Option<Self> {
-        let (first, (last, _)) = (times.first?, times.last?);
-        let ticks = u128::try_from(last - first).ok().filter(|ticks| *ticks > 0)?;
-        let frames = u128::from(times.count.saturating_sub(1));
-        (frames > 0).then_some(Self { frames, ticks, base })
-    }
-
-    /// Whether the measured rate is at most `percent` of `rate`.
-    fn at_most(self, rate: Ratio, percent: u128) -> bool {
-        let measured = self.frames * u128::from(self.base.den) * u128::from(rate.den) * 100;
-        measured <= u128::from(rate.num) * self.ticks * u128::from(self.base.num) * percent
-    }
+/// The average rate of the pictures; `None` of fewer than two.
+fn measure(times: &Times, base: Ratio) -> Option<MicroHertz> {
+    let (first, (last, _)) = (times.first?, times.last?);
+    let ticks = u128::try_from(last - first).ok().filter(|ticks| *ticks > 0)?;
+    let frames = u128::from(times.count.saturating_sub(1));
+    let rate = frames * u128::from(base.den) * 1_000_000 / (ticks * u128::from(base.num));
+    (frames > 0).then_some(rate)
 }
 
-/// The rate of a source, and where it comes from: the stream's own where it is plausible, else
-/// the lowest standard rate that drops nothing of the measured average.
+/// The rate of a source, and where it comes from: the stream's own where it is plausible, else a
+/// standard rate near the measured average that drops nothing of it.
 pub(super) fn choose(stream: &Stream, times: &Times, base: Ratio, interlaced: bool) -> (Ratio, RateSource) {
-    let measured = Measured::of(times, base);
+    let measured = measure(times, base);
     let own = stream.r_frame_rate.as_deref().and_then(Ratio::parse).map(|rate| frames_not_fields(rate, interlaced));
     if let Some(rate) = own.map(snap)
         && is_plausible(rate)
         // One that is below what is there would drop pictures.
-        && measured.is_none_or(|measured| measured.at_most(rate, 105))
+        && measured.is_none_or(|measured| measured * 100 <= micro_hertz(rate) * 105)
     {
         return (rate, RateSource::Base);
     }
-    let mut standard = STANDARD.iter().filter_map(|(num, den)| Ratio::new(*num, *den));
-    let fastest = Ratio { num: 60, den: 1 };
-    let rate =
-        measured.and_then(|measured| standard.find(|rate| measured.at_most(*rate, 101))).unwrap_or(match measured {
-            Some(_) => fastest,
-            None => Ratio { num: 25, den: 1 },
-        });
-    (rate, RateSource::Average)
+    let Some(measured) = measured else { return (Ratio { num: 25, den: 1 }, RateSource::Average) };
+    let fits = |rate: &Ratio| measured * 100 <= micro_hertz(*rate) * 101;
+    // 23.976 and 24 both fit 24: the nearer one is meant. Further ones would only repeat pictures.
+    let fitting = standard().filter(fits).take(2);
+    let nearest = fitting.min_by_key(|rate| micro_hertz(*rate).abs_diff(measured));
+    (nearest.unwrap_or(Ratio { num: 60, den: 1 }), RateSource::Average)
+}
+
+fn standard() -> impl Iterator<Item = Ratio> {
+    STANDARD.iter().filter_map(|(num, den)| Ratio::new(*num, *den))
 }
 
 /// Between a slide show and the fastest rate that is published.
@@ -88,7 +83,7 @@ fn snap(rate: Ratio) -> Ratio {
         let b = u64::from(standard.num) * u64::from(rate.den);
         a.abs_diff(b) <= b / 10_000
     };
-    STANDARD.iter().filter_map(|(num, den)| Ratio::new(*num, *den)).find(near).unwrap_or(rate)
+    standard().find(near).unwrap_or(rate)
 }
 
 #[cfg(test)]
