@@ -287,7 +287,9 @@ fn judge_part(part: &Part) -> BTreeSet<String> {
     codes(findings)
 }
 
-const PARTS: &[(&str, fn(&mut Part), &str)] = &[
+type PartChange = (&'static str, fn(&mut Part), &'static str);
+
+const PARTS: &[PartChange] = &[
     ("boxes tell another start", |p| p.facts[0].start_ticks += 1, code::SEGMENT_INDEX),
     ("boxes tell another length", |p| p.facts[1].duration_ticks += 1, code::SEGMENT_INDEX),
     ("boxes tell fewer samples", |p| p.facts[1].samples -= 1, code::SEGMENT_INDEX),

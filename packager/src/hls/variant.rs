@@ -21,7 +21,7 @@ const START_BITS_PER_S_MAX: u64 = 2_000_000;
 pub fn in_order(title: &Title) -> Vec<(&VideoRendition, &Track)> {
     let mut ordered: Vec<_> = title.pictures().collect();
     let bits = |track: &Track| average(&track.stretches());
-    ordered.sort_by_key(|(rendition, track)| (rendition.codec, Reverse(bits(track))));
+    ordered.sort_by_key(|(rendition, track)| (rendition.codec, Reverse((track.size().1, bits(track)))));
     for of_codec in ordered.chunk_by_mut(|a, b| a.0.codec == b.0.codec) {
         let start =
             of_codec.iter().position(|(_, track)| bits(track) <= START_BITS_PER_S_MAX).unwrap_or(of_codec.len() - 1);
