@@ -92,6 +92,9 @@ pub async fn serve(
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // Connections hold the folder and with it its lock: none survives this function for long.
+    let cut = CancellationToken::new();
+    let _cut = cut.clone().drop_guard();
     loop {
         let accepted = async {
             let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
@@ -115,8 +118,9 @@ pub async fn serve(
         }
         let connection = http.serve_connection(TokioIo::new(socket), service.clone());
         let connection = graceful.watch(connection.into_owned());
+        let cut = cut.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
                 tracing::debug!(error, "connection ended");
             }
             drop(slot);
