@@ -56,7 +56,7 @@ fn write<K: Serialize>(key: &K) -> String {
 
 fn read<K: DeserializeOwned>(cursor: &str) -> Result<K, ApiError> {
     let refuse = || ApiError::new(Kind::InvalidQuery, "this server gave out no such cursor; start again without one");
-    if cursor.len() > CURSOR_CHARS_MAX || cursor.len() % 2 != 0 || !cursor.is_ascii() {
+    if cursor.len() > CURSOR_CHARS_MAX || !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
         return Err(refuse());
     }
     let bytes: Option<Vec<u8>> = (0..cursor.len())
