@@ -1,13 +1,10 @@
 //! Sending events and following them.
 
-use async_nats::jetstream::{
-    consumer::{DeliverPolicy, push},
-    message::PublishMessage,
-};
+use async_nats::jetstream::{self, consumer::DeliverPolicy, message::PublishMessage};
 use framemill_schemas::{event::Event, subject};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 
-use crate::{cloud_event, error::QueueError, queue::Queue};
+use crate::{cloud_event, error::QueueError, follow::Follow, queue::Queue};
 
 impl Queue {
     /// Sends an event. Sent again within two minutes, it is stored once; later it is stored
@@ -41,44 +38,25 @@ impl Queue {
                 info.map_err(|error| unavailable(error.to_string()))?.state.last_sequence
             }
         };
-        let config = push::OrderedConfig {
-            deliver_subject: self.link.client.new_inbox(),
-            description: Some("events".to_owned()),
-            filter_subject: filter,
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
-            ..Default::default()
-        };
-        let consumer = self
-            .link
-            .call(self.events.create_consumer(config))
-            .await
-            .map_err(|error| unavailable(error.to_string()))?
-            .map_err(|error| unavailable(error.to_string()))?;
-        let messages = consumer.messages().await.map_err(|error| unavailable(error.to_string()))?;
-        Ok(messages.filter_map(move |message| std::future::ready(read(message, after))))
+        let start = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
+        let (follow, _) =
+            Follow::open(self.link.clone(), self.events.clone(), filter, start).await.map_err(unavailable)?;
+        let messages = stream::unfold(follow, |mut follow| async move {
+            let message = follow.next().await;
+            Some((message, follow))
+        });
+        Ok(messages
+            .filter_map(move |(sequence, message)| {
+                let event = if sequence > after { read(sequence, &message) } else { None };
+                std::future::ready(event.map(|event| Ok((sequence, event))))
+            })
+            .boxed())
     }
 }
 
-/// One delivery as an event. A consumer that is made anew before its first message starts at the
-/// beginning of the stream: what is not after `after` is skipped.
-fn read(
-    message: Result<async_nats::jetstream::Message, push::OrderedError>,
-    after: u64,
-) -> Option<Result<(u64, Event), QueueError>> {
-    let message = match message {
-        Ok(message) => message,
-        Err(error) if error.kind() == push::OrderedErrorKind::MissingHeartbeat => return None,
-        Err(error) => return Some(Err(QueueError::Unavailable(error.to_string()))),
-    };
-    let sequence = message.info().ok()?.stream_sequence;
-    if sequence <= after {
-        return None;
-    }
-    match cloud_event::read(message.headers.as_ref(), &message.payload) {
-        Ok(event) => Some(Ok((sequence, event))),
-        Err(error) => {
-            tracing::warn!(%error, sequence, "a message that is no event was skipped");
-            None
-        }
-    }
+/// One message as an event.
+fn read(sequence: u64, message: &jetstream::Message) -> Option<Event> {
+    cloud_event::read(message.headers.as_ref(), &message.payload)
+        .inspect_err(|error| tracing::warn!(%error, sequence, "a message that is no event was skipped"))
+        .ok()
 }

@@ -4,7 +4,6 @@
 //! Knows records, never media: what a job does is its handler's business.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 // A failure is returned once per attempt, after seconds of work: its size costs nothing there.
-#![allow(clippy::result_large_err)]
 
 mod cloud_event;
 mod config;
@@ -12,6 +11,7 @@ mod connect;
 mod dispatch;
 mod error;
 mod events;
+mod follow;
 mod layout;
 mod link;
 mod presence;

@@ -2,19 +2,21 @@
 
 use std::{
     collections::HashMap,
+    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
-use async_nats::jetstream::consumer::{DeliverPolicy, push};
+use async_nats::jetstream::{self, consumer::DeliverPolicy};
 use framemill_schemas::wire;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::timeout;
 
 use crate::{
     error::RecordError,
+    follow::Follow,
     layout,
     records::{Records, is_marker},
 };
@@ -48,32 +50,25 @@ pub enum Change<T> {
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Records<T> {
     /// Follows the records whose keys match `filter` (`>` for all, `<asset>.*` for an asset's
-    /// jobs). Goes on by itself after a loss of the connection; ends with an error only when it
-    /// cannot.
+    /// jobs). Goes on by itself when the connection was lost, and never ends. An error is about
+    /// one record that cannot be read; the next item is about the next change.
     pub async fn watch(&self, filter: &str) -> Result<Watch<T>, RecordError> {
-        let prefix = layout::record_subject(self.bucket, "");
-        let config = push::OrderedConfig {
-            deliver_subject: self.link.client.new_inbox(),
-            description: Some("watch".to_owned()),
-            filter_subject: layout::record_subject(self.bucket, filter),
-            deliver_policy: DeliverPolicy::LastPerSubject,
-            ..Default::default()
-        };
-        let unavailable = |error: String| RecordError::Unavailable(error);
-        let consumer = self
-            .link
-            .call(self.stream.create_consumer(config))
+        let subject = layout::record_subject(self.bucket, filter);
+        let (link, stream) = (self.link.clone(), self.stream.clone());
+        let (follow, empty) = Follow::open(link, stream, subject, DeliverPolicy::LastPerSubject)
             .await
-            .map_err(|error| unavailable(error.to_string()))?
-            .map_err(|error| unavailable(error.to_string()))?;
-        let empty = consumer.cached_info().num_pending == 0;
-        let messages = consumer.messages().await.map_err(|error| unavailable(error.to_string()))?;
-        Ok(Watch {
-            messages: Box::pin(messages),
-            prefix,
-            initial: if empty { Initial::Delivered } else { Initial::Waiting(Box::pin(sleep(SETTLED))) },
-            value: std::marker::PhantomData,
-        })
+            .map_err(RecordError::Unavailable)?;
+        let watching = Watching {
+            follow,
+            prefix: layout::record_subject(self.bucket, ""),
+            initial: if empty { Initial::Delivered } else { Initial::Waiting },
+            value: PhantomData,
+        };
+        let changes = stream::unfold(watching, |mut watching| async move {
+            let change = watching.next().await;
+            Some((change, watching))
+        });
+        Ok(Watch { changes: changes.boxed() })
     }
 
     /// The records whose keys match `filter`, with their revisions.
@@ -99,69 +94,66 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Records<T> {
 
 /// A stream of [`Change`].
 pub struct Watch<T> {
-    messages: Pin<Box<push::Ordered>>,
-    prefix: String,
-    initial: Initial,
-    value: std::marker::PhantomData<fn() -> T>,
+    changes: stream::BoxStream<'static, Result<Change<T>, RecordError>>,
+}
+
+impl<T> Stream for Watch<T> {
+    type Item = Result<Change<T>, RecordError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.changes.poll_next_unpin(context)
+    }
 }
 
 /// Where the delivery of the initial values is.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Initial {
-    /// Some are under way; the timer starts anew with each.
-    Waiting(Pin<Box<Sleep>>),
+    /// Some are under way.
+    Waiting,
     /// All are delivered, which is not said yet.
     Delivered,
     /// All are delivered, which is said.
     Said,
 }
 
-impl<T: DeserializeOwned> Stream for Watch<T> {
-    type Item = Result<Change<T>, RecordError>;
+struct Watching<T> {
+    follow: Follow,
+    prefix: String,
+    initial: Initial,
+    value: PhantomData<fn() -> T>,
+}
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if matches!(self.initial, Initial::Delivered) {
-            self.initial = Initial::Said;
-            return Poll::Ready(Some(Ok(Change::Current)));
-        }
-        let polled = loop {
-            match self.messages.poll_next_unpin(context) {
-                // The consumer is made anew by itself, after the last message that was delivered.
-                Poll::Ready(Some(Err(error))) if error.kind() == push::OrderedErrorKind::MissingHeartbeat => {}
-                polled => break polled,
-            }
-        };
-        match polled {
-            Poll::Ready(Some(Ok(message))) => {
-                let (revision, pending) = match message.info() {
-                    Ok(info) => (info.stream_sequence, info.pending),
-                    Err(error) => return Poll::Ready(Some(Err(RecordError::Unavailable(error.to_string())))),
-                };
-                if let Initial::Waiting(timer) = &mut self.initial {
-                    timer.as_mut().reset(Instant::now() + SETTLED);
-                    if pending == 0 {
-                        self.initial = Initial::Delivered;
-                    }
-                }
-                let key = message.subject.strip_prefix(self.prefix.as_str()).unwrap_or_default().to_owned();
-                let deleted = message.headers.as_ref().is_some_and(is_marker);
-                let change = if deleted {
-                    Ok(Change::Deleted { key, revision })
-                } else {
-                    wire::decode(&message.payload)
-                        .map(|value| Change::Put { key, value: Box::new(value), revision })
-                        .map_err(RecordError::from)
-                };
-                Poll::Ready(Some(change))
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(RecordError::Unavailable(error.to_string())))),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => match &mut self.initial {
-                Initial::Waiting(timer) => timer.as_mut().poll(context).map(|()| {
+impl<T: DeserializeOwned> Watching<T> {
+    async fn next(&mut self) -> Result<Change<T>, RecordError> {
+        loop {
+            match self.initial {
+                Initial::Delivered => {
                     self.initial = Initial::Said;
-                    Some(Ok(Change::Current))
-                }),
-                _ => Poll::Pending,
-            },
+                    return Ok(Change::Current);
+                }
+                Initial::Said => {
+                    let (revision, message) = self.follow.next().await;
+                    return self.read(revision, &message);
+                }
+                Initial::Waiting => match timeout(SETTLED, self.follow.next()).await {
+                    Ok((revision, message)) => {
+                        if message.info().is_ok_and(|info| info.pending == 0) {
+                            self.initial = Initial::Delivered;
+                        }
+                        return self.read(revision, &message);
+                    }
+                    Err(_) if self.follow.is_live() => self.initial = Initial::Delivered,
+                    Err(_) => {}
+                },
+            }
         }
+    }
+
+    fn read(&self, revision: u64, message: &jetstream::Message) -> Result<Change<T>, RecordError> {
+        let key = message.subject.strip_prefix(self.prefix.as_str()).unwrap_or_default().to_owned();
+        if message.headers.as_ref().is_some_and(is_marker) {
+            return Ok(Change::Deleted { key, revision });
+        }
+        Ok(Change::Put { key, value: Box::new(wire::decode(&message.payload)?), revision })
     }
 }

@@ -77,8 +77,8 @@ fn a_node_that_lacked_something_lets_others_go_first() {
     let here: NodeId = "here".parse().unwrap();
     let there: NodeId = "there".parse().unwrap();
     // (where and how it failed, oldest first; milliseconds since; expected)
-    let cases: [(&[(&NodeId, Class)], i64, &str); 7] = [
-        (&[(&here, Class::Resource)], 0, "later"),
+    let cases = [
+        (&[(&here, Class::Resource)][..], 0, "later"),
         (&[(&here, Class::Resource)], 5_000, "claim"),
         (&[(&here, Class::Resource), (&here, Class::Resource)], 5_000, "later"),
         (&[(&here, Class::Resource), (&here, Class::Resource)], 30_000, "claim"),

@@ -17,9 +17,18 @@ use crate::{
     transition::{self, Refusal},
 };
 
-/// Symptoms of an outage of what a job needs and did nothing to. They spend no attempt, and the
-/// runner rests for a while: a node that cannot store claims nothing.
-pub const OUTAGES: [&str; 2] = ["store-unavailable", "queue-unavailable"];
+/// Symptoms of an outage of what every job needs, and did nothing to: NATS, or the store as a
+/// whole. They spend no attempt, and the runner rests for a while: a node that cannot store
+/// claims nothing.
+pub const OUTAGES: [&str; 7] = [
+    "queue-unavailable",
+    "store-config",
+    "store-error",
+    "store-keys",
+    "store-no-bucket",
+    "store-not-allowed",
+    "store-unreachable",
+];
 
 /// How long a hint rests after an outage.
 const REST: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ mod dispatch;
 mod events;
 mod lease;
 mod outage;
+mod pace;
 mod proxy;
 mod records;
 mod runner;

@@ -1,14 +1,16 @@
-//! A proxy before the server that can lose an answer: the change goes through, and the
-//! connection breaks before anybody learns of it.
+//! A proxy before the server that can break, and that can lose an answer: the change goes
+//! through, and the connection breaks before anybody learns of it.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use framemill_queue::{NatsConfig, Queue};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::watch,
 };
 
 #[derive(Clone)]
@@ -16,21 +18,37 @@ pub struct Proxy {
     pub port: u16,
     armed: Arc<AtomicBool>,
     lost: Arc<AtomicUsize>,
+    broken: Arc<watch::Sender<bool>>,
 }
 
 impl Proxy {
     pub async fn before(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let proxy = Self { port, armed: Arc::default(), lost: Arc::default() };
+        let proxy =
+            Self { port, armed: Arc::default(), lost: Arc::default(), broken: Arc::new(watch::Sender::new(false)) };
         let me = proxy.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if *me.broken.borrow() {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else { continue };
-                tokio::spawn(me.clone().relay(client, server));
+                let (me, mut broken) = (me.clone(), me.broken.subscribe());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = me.relay(client, server) => {}
+                        _ = broken.wait_for(|broken| *broken) => {}
+                    }
+                });
             }
         });
         proxy
+    }
+
+    /// Breaks every connection, and lets none through until it is mended.
+    pub fn set_broken(&self, broken: bool) {
+        self.broken.send_replace(broken);
     }
 
     /// Loses the answer to the next change of a record.
@@ -43,12 +61,17 @@ impl Proxy {
         self.lost.load(Ordering::SeqCst)
     }
 
-    async fn relay(self, client: TcpStream, server: TcpStream) {
+    pub async fn connect(&self) -> Queue {
+        let url = format!("nats://127.0.0.1:{}", self.port);
+        Queue::connect(&NatsConfig { url, ..NatsConfig::default() }).await.unwrap()
+    }
+
+    async fn relay(&self, client: TcpStream, server: TcpStream) {
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
         let cut = Arc::new(AtomicBool::new(false));
         let (cutting, me) = (cut.clone(), self.clone());
-        let up = tokio::spawn(async move {
+        let up = async move {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
                 let change = buffer[..count].windows(9).any(|window| window == b"HPUB $KV.");
@@ -59,17 +82,22 @@ impl Proxy {
                     break;
                 }
             }
-        });
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
-            if cut.load(Ordering::SeqCst) {
-                self.lost.fetch_add(1, Ordering::SeqCst);
-                break;
+        };
+        let down = async {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+                if cut.load(Ordering::SeqCst) {
+                    self.lost.fetch_add(1, Ordering::SeqCst);
+                    break;
+                }
+                if to_client.write_all(&buffer[..count]).await.is_err() {
+                    break;
+                }
             }
-            if to_client.write_all(&buffer[..count]).await.is_err() {
-                break;
-            }
+        };
+        tokio::select! {
+            () = up => {}
+            () = down => {}
         }
-        up.abort();
     }
 }

@@ -1,6 +1,8 @@
 //! Compare-and-set, also when answers are lost.
 
-use framemill_queue::{Change, NatsConfig, Queue, RecordError, Records};
+use std::time::{Duration, Instant};
+
+use framemill_queue::{Change, Queue, RecordError, Records};
 use framemill_schemas::subject::{KEYS_BUCKET, LEASES_BUCKET};
 use futures_util::StreamExt;
 
@@ -60,8 +62,7 @@ async fn the_largest_record_fits_and_a_larger_one_is_refused() {
 async fn a_lost_answer_is_read_back() {
     let server = Server::start().await;
     let proxy = Proxy::before(server.port()).await;
-    let config = NatsConfig { url: format!("nats://127.0.0.1:{}", proxy.port), ..NatsConfig::default() };
-    let queue = Queue::connect(&config).await.unwrap();
+    let queue = proxy.connect().await;
     let records = texts(&queue);
 
     proxy.lose_next_answer();
@@ -135,11 +136,10 @@ async fn a_watch_tells_what_is_there_then_every_change() {
 
     server.kill();
     server.restart().await;
-    let third = soon("update", async {
-        eventually("written", async || records.update("a.1", &"v".to_owned(), second).await.ok()).await
-    })
-    .await;
+    let third = eventually("written", async || records.update("a.1", &"v".to_owned(), second).await.ok()).await;
+    let written = Instant::now();
     assert_eq!(soon("after a restart", changes.next()).await.unwrap().unwrap(), put("a.1", "v", third));
+    assert!(written.elapsed() < Duration::from_secs(5), "a watch lagged behind a server that is back");
 
     let listed = records.list(">").await.unwrap();
     let keys: Vec<_> = listed.iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();

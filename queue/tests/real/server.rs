@@ -54,6 +54,16 @@ impl Server {
         self.port
     }
 
+    /// Processor time the server has used.
+    pub fn cpu_ms(&self) -> u64 {
+        let pid = self.child.as_ref().unwrap().id();
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks = |field: usize| fields[field].parse::<u64>().unwrap();
+        // User and system time, in hundredths of a second (proc(5), USER_HZ).
+        (ticks(11) + ticks(12)) * 10
+    }
+
     pub fn config(&self) -> NatsConfig {
         NatsConfig { url: self.url(), ..NatsConfig::default() }
     }

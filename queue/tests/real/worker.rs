@@ -154,11 +154,19 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(queue: &Queue, node: &str, slots: usize) -> Self {
-        Self::start_as(queue, node, slots, true)
+        Self::begin(queue, node, slots, true, Duration::from_secs(2))
+    }
+
+    pub fn start_with_lease(queue: &Queue, node: &str, lease: Duration) -> Self {
+        Self::begin(queue, node, 1, true, lease)
     }
 
     /// `obeys`: whether its handler ends when it is cancelled.
     pub fn start_as(queue: &Queue, node: &str, slots: usize, obeys: bool) -> Self {
+        Self::begin(queue, node, slots, obeys, Duration::from_secs(2))
+    }
+
+    fn begin(queue: &Queue, node: &str, slots: usize, obeys: bool, lease: Duration) -> Self {
         let (sender, begun) = mpsc::unbounded_channel();
         let (drain, stop, most) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicU32::new(0)));
         let config = RunnerConfig {
@@ -167,7 +175,7 @@ impl Worker {
             role: "worker",
             lanes: Lane::all(&JobKind::ALL),
             slots,
-            lease: Duration::from_secs(2),
+            lease,
         };
         let handler = Arc::new(Scripted { begun: sender, obeys, running: Arc::default(), most: most.clone() });
         let served = tokio::spawn(serve(queue.clone(), config, handler, drain.clone(), stop.clone()));
