@@ -81,7 +81,7 @@ pub async fn transcode(
 ) -> Result<(), Failure> {
     if start_frame < spec.start_frame
         || start_frame >= spec.end_frame
-        || start_frame % u64::from(spec.segment_frames) != 0
+        || !start_frame.is_multiple_of(u64::from(spec.segment_frames))
     {
         return Err(Failure::new(
             Class::Bug,

@@ -104,9 +104,11 @@ pub(crate) fn truncated(done: u64, planned: u64, what: &str) -> Failure {
 
 /// Takes the source's address, which is a secret of this process, out of what ffmpeg said.
 pub(crate) fn redact(mut failure: Failure, url: &str) -> Failure {
-    let clean = |text: String| if url.is_empty() { text } else { text.replace(url, "<source>") };
-    failure.reason = clean(failure.reason);
-    failure.evidence = failure.evidence.map(clean);
+    const SHOWN: &str = "<source>";
+    if !url.is_empty() {
+        failure.reason = failure.reason.replace(url, SHOWN);
+        failure.evidence = failure.evidence.map(|text| text.replace(url, SHOWN));
+    }
     failure
 }
 

@@ -22,6 +22,7 @@ async fn is_exact(tools: &Toolchain, kind: &Kind) {
     let bytes = body.len() as u64;
     let server = serve(body).await;
     let probe = probe::probe(tools, &server.url, "id", bytes, &CancellationToken::new()).await.unwrap();
+    assert_eq!(probe.video.interlaced, kind.name.starts_with("interlaced"), "{}", kind.name);
     let expected = expected(kind);
     let whole = plan(&probe, VideoCodec::H264, 12, &[(WIDTH, HEIGHT), (WIDTH / 2, HEIGHT / 2)]);
     assert_eq!(whole.grid.frames, expected.len() as u64, "{}", kind.name);

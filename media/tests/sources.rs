@@ -61,9 +61,15 @@ async fn sources_that_were_cut_are_refused() {
     let whole = made(&format!("{PICTURE} {SOUND} {X264} -c:a aac -f mp4"));
     let without_index = refused(tools, whole[..whole.len() / 2].to_vec(), "not-media").await;
     assert!(without_index.reason.contains("moov"), "{}", without_index.reason);
-    for format in ["mp4 -movflags +faststart", "matroska", "flv", "avi -bf 0", "mxf"] {
-        let codecs =
-            if format == "mxf" { "-c:v mpeg2video -c:a pcm_s16le" } else { "-c:v libx264 -preset ultrafast -c:a aac" };
+    let x264 = "-c:v libx264 -preset ultrafast -c:a aac";
+    for (codecs, format) in [
+        (x264, "mp4 -movflags +faststart"),
+        (x264, "matroska"),
+        (x264, "flv"),
+        ("-c:v mpeg4 -c:a pcm_s16le", "avi"),
+        ("-c:v mpeg2video -c:a pcm_s16le", "mxf"),
+        ("-c:v wmv2 -c:a wmav2", "asf"),
+    ] {
         let body = made(&format!("{PICTURE} {SOUND} {codecs} -pix_fmt yuv420p -f {format}"));
         let (_, found) = probe(tools, body.clone()).await;
         assert_eq!(found.unwrap().video.grid.frames, 75, "{format}");

@@ -71,3 +71,88 @@ fn graph(spec: &TranscodeSpec, start_frame: u64) -> String {
 /// missing at the very end of the grid, and the last picture then stays for it. More would hide a
 /// source that was cut.
 const END_PAD_FRAMES: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use framemill_schemas::{
+        ladder::VideoCodec,
+        probe::SeekPoint,
+        rate::{FrameGrid, Ratio},
+        source::Source,
+        spec::{RateControl, RungSpec},
+    };
+
+    use super::*;
+
+    fn spec() -> TranscodeSpec {
+        let rung = |name: &str, height| RungSpec {
+            name: name.to_owned(),
+            width: height * 2,
+            height,
+            rate_control: RateControl::Average { bitrate_kbps: 800, maxrate_kbps: 1000 },
+            preset: "slow".to_owned(),
+        };
+        let (rate, time_base) = (Ratio { num: 30_000, den: 1001 }, Ratio { num: 1, den: 1000 });
+        TranscodeSpec {
+            source: Source::Path("/x".into()),
+            identity: String::new(),
+            folder: String::new(),
+            stream: 2,
+            grid: FrameGrid { rate, frames: 900, origin_ticks: -17, time_base },
+            start_frame: 120,
+            end_frame: 240,
+            seek: [(0, 1), (100, 2_000_000), (180, 4_000_000)]
+                .map(|(frame, seek_us)| SeekPoint { frame, seek_us })
+                .into(),
+            deinterlace: true,
+            gop_frames: 60,
+            segment_frames: 60,
+            timescale: 30_000,
+            threads: 1,
+            codec: VideoCodec::H264,
+            rungs: vec![rung("a", 360), rung("b", 180)],
+        }
+    }
+
+    #[test]
+    fn the_graph_counts_frames_on_the_grid() {
+        let spec = spec();
+        assert_eq!(
+            graph(&spec, 180),
+            "[0:2]setpts=PTS-(-17),bwdif=mode=send_frame,fps=30000/1001,trim=start_pts=180:end_pts=240,split=2[s0][s1]\
+             ;[s0]scale=720:360:flags=bicubic,setsar=1,format=yuv420p[v0]\
+             ;[s1]scale=360:180:flags=bicubic,setsar=1,format=yuv420p[v1]"
+        );
+        let first = TranscodeSpec { start_frame: 0, deinterlace: false, ..spec.clone() };
+        assert!(graph(&first, 0).starts_with("[0:2]setpts=PTS-(-17),fps=30000/1001:start_time=0,trim="));
+        let last = TranscodeSpec { end_frame: 900, ..spec };
+        assert!(graph(&last, 840).contains(",tpad=stop_mode=clone:stop=1,trim=start_pts=840:end_pts=900,"));
+    }
+
+    #[test]
+    fn a_chunk_starts_at_the_last_keyframe_that_serves_it() {
+        let spec = spec();
+        assert_eq!(
+            [120, 179, 180, 239].map(|frame| seek(&spec, frame)),
+            [2_000_000, 2_000_000, 4_000_000, 4_000_000].map(Some)
+        );
+        assert_eq!(seek(&TranscodeSpec { seek: Vec::new(), ..spec }, 120), None);
+    }
+
+    #[test]
+    fn sources_are_only_read_through_listed_protocols_and_formats() {
+        let args: Vec<_> = transcode(Path::new("ffmpeg"), &spec(), 120, "http://127.0.0.1:1/x")
+            .into_iter()
+            .map(|arg| arg.into_string().unwrap())
+            .collect();
+        let place = |what: &str| args.iter().position(|arg| arg == what).unwrap();
+        let input = place("-i");
+        for option in ["-protocol_whitelist", "-format_whitelist", "-copyts", "-noaccurate_seek", "-ss"] {
+            assert!(place(option) < input, "{option} is an option of the input");
+        }
+        assert_eq!(args[place("-protocol_whitelist") + 1], "http,tcp");
+        assert_eq!(args[place("-ss") + 1], "2000000us");
+        assert!(args.contains(&"-nostdin".to_owned()) && args.contains(&"pipe:101".to_owned()));
+        assert_eq!(args[place("-bufsize") + 1], "1000k");
+    }
+}

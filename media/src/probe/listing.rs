@@ -61,7 +61,12 @@ impl Times {
             return;
         }
         // Older versions call it pkt_duration.
-        self.add(fields.number("best_effort_timestamp"), fields.number("duration").or(fields.number("pkt_duration")));
+        let duration = fields.number("duration").or(fields.number("pkt_duration"));
+        // The last pictures out of a decoder may have lost their time: they follow the one before,
+        // as they do when ffmpeg encodes them.
+        let after_last = || self.last.and_then(|(last, duration)| last.checked_add(duration?));
+        let pts = fields.number("best_effort_timestamp").or_else(after_last);
+        self.add(pts, duration);
     }
 }
 
@@ -168,6 +173,12 @@ impl Index {
         };
         if ["partial file", "ended prematurely", "truncat"].iter().any(|sign| stderr.contains(sign)) {
             return Err(cut("the source is cut off in the middle".to_owned()));
+        }
+        if self.clock.format.demuxer == "asf" && description.format.end_us().is_none() {
+            // Its demuxer believes the header's duration only where the header's size is right too.
+            return Err(cut(
+                "the source is cut off, or was never finished: its header does not fit its size".to_owned()
+            ));
         }
         let start_us = description.format.start_us();
         let (promised, end) = match (self.promise(description), self.end_us) {

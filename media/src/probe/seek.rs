@@ -34,7 +34,7 @@ impl Keyframes {
     pub fn add(&mut self, pts: i64) {
         let before = self.previous.replace(pts);
         let aim = if self.indexed { Some(pts) } else { before };
-        let due = self.seen % self.stride == 0;
+        let due = self.seen.is_multiple_of(self.stride);
         self.seen += 1;
         // Keyframes that do not come in the order they are shown in help nobody.
         let (true, Some(aim), true) = (due, aim, self.kept.last().is_none_or(|last| last.pts < pts)) else { return };

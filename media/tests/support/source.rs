@@ -17,24 +17,45 @@ pub struct Kind {
     pub frames: u32,
     /// What is done to the pictures' times before they are encoded.
     pub filter: &'static str,
-    /// Options of the encoder and the muxer.
+    /// Encoder, with what makes it quick and sharp enough to be read.
+    pub codec: &'static str,
+    /// Further options of the encoder and the muxer.
     pub options: &'static str,
     /// Container.
     pub format: &'static str,
 }
 
+const X264: &str = "libx264 -preset ultrafast -qp 16";
+
 /// The kinds of sources every chunk joint must be right for.
-pub const KINDS: [Kind; 10] = [
-    Kind { name: "25", rate: "25", frames: 150, filter: "null", options: "-g 60 -bf 2", format: "mp4" },
-    Kind { name: "29.97", rate: "30000/1001", frames: 180, filter: "null", options: "-g 75 -bf 3", format: "mp4" },
-    Kind { name: "23.976", rate: "24000/1001", frames: 144, filter: "null", options: "-g 50", format: "mov" },
-    Kind { name: "50", rate: "50", frames: 300, filter: "null", options: "-g 100 -bf 2", format: "mp4" },
-    Kind { name: "60", rate: "60", frames: 300, filter: "null", options: "-g 250 -bf 2", format: "mp4" },
+pub const KINDS: [Kind; 12] = [
+    Kind { name: "25", rate: "25", frames: 150, filter: "null", codec: X264, options: "-g 60 -bf 2", format: "mp4" },
+    Kind {
+        name: "29.97",
+        rate: "30000/1001",
+        frames: 180,
+        filter: "null",
+        codec: X264,
+        options: "-g 75 -bf 3",
+        format: "mp4",
+    },
+    Kind {
+        name: "23.976",
+        rate: "24000/1001",
+        frames: 144,
+        filter: "null",
+        codec: X264,
+        options: "-g 50",
+        format: "mov",
+    },
+    Kind { name: "50", rate: "50", frames: 300, filter: "null", codec: X264, options: "-g 100 -bf 2", format: "mp4" },
+    Kind { name: "60", rate: "60", frames: 300, filter: "null", codec: X264, options: "-g 250 -bf 2", format: "mp4" },
     Kind {
         name: "variable",
         rate: "25",
         frames: 120,
         filter: "setpts='if(lt(N\\,50)\\,N\\,N+110)'",
+        codec: X264,
         options: "-g 30 -bf 2 -video_track_timescale 12800",
         format: "mp4",
     },
@@ -43,6 +64,7 @@ pub const KINDS: [Kind; 10] = [
         rate: "30000/1001",
         frames: 180,
         filter: "settb=1/1000,setpts='17+round(N*1001/30)'",
+        codec: X264,
         options: "-enc_time_base 1:1000 -g 40 -bf 2",
         format: "matroska",
     },
@@ -51,14 +73,34 @@ pub const KINDS: [Kind; 10] = [
         rate: "25",
         frames: 60,
         filter: "null",
+        codec: X264,
         options: "-g 4 -bf 2 -b_strategy 0",
         format: "mov",
+    },
+    Kind {
+        name: "avi-without-timestamps",
+        rate: "25",
+        frames: 60,
+        filter: "null",
+        codec: "mpeg4 -q:v 2",
+        options: "-g 25 -bf 2",
+        format: "avi",
+    },
+    Kind {
+        name: "program-stream",
+        rate: "25",
+        frames: 60,
+        filter: "null",
+        codec: "mpeg2video -q:v 2",
+        options: "-g 12 -bf 2",
+        format: "vob",
     },
     Kind {
         name: "interlaced-ts",
         rate: "25",
         frames: 100,
         filter: "null",
+        codec: X264,
         options: "-flags +ilme+ildct -x264-params tff=1 -g 25 -bf 2",
         format: "mpegts",
     },
@@ -67,6 +109,7 @@ pub const KINDS: [Kind; 10] = [
         rate: "25",
         frames: 300,
         filter: "null",
+        codec: X264,
         options: "-g 125 -keyint_min 125 -sc_threshold 0 -bf 2 -output_ts_offset 10 -muxdelay 0 -muxpreload 0",
         format: "mpegts",
     },
@@ -80,7 +123,7 @@ pub fn generate(kind: &Kind, into: &Path) {
     let status = ffmpeg()
         .args(["-f", "lavfi", "-i", &input, "-frames:v", &kind.frames.to_string()])
         .args(["-vf", &format!("{numbers},{}", kind.filter), "-fps_mode", "passthrough"])
-        .args(["-c:v", "libx264", "-preset", "ultrafast", "-qp", "16", "-pix_fmt", "yuv420p"])
+        .args("-pix_fmt yuv420p -c:v".split(' ').chain(kind.codec.split(' ')))
         .args(kind.options.split_whitespace())
         .args(["-f", kind.format])
         .arg(into)
