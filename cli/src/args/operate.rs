@@ -68,11 +68,6 @@ pub enum Asset {
         /// Its id
         id: String,
     },
-    /// Check a published title again
-    Check {
-        /// Its id
-        id: String,
-    },
     /// Stop making a title
     Cancel {
         /// Its id

@@ -24,7 +24,6 @@ pub async fn run(global: &Global, args: operate::Asset) -> Result<(), CliError> 
             show(global, &asset);
             Ok(())
         }
-        operate::Asset::Check { id } => act(global, &client, &id, "check", "is being checked").await,
         operate::Asset::Cancel { id } => act(global, &client, &id, "cancel", "is cancelled").await,
         operate::Asset::Retry { id } => act(global, &client, &id, "retry", "is made anew").await,
         operate::Asset::Rm { id } => {

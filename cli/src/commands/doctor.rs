@@ -188,8 +188,8 @@ fn data(folder: &Path) -> Finding {
             "change its owner, or name another with `data` or --data",
         );
     }
-    let free = nix::sys::statvfs::statvfs(existing)
-        .map(|stat| u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())));
+    let free =
+        nix::sys::statvfs::statvfs(existing).map(|stat| stat.blocks_available().saturating_mul(stat.fragment_size()));
     match free {
         Ok(free) if free < FREE_BYTES_MIN => Finding::bad(
             "data",
