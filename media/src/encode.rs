@@ -166,7 +166,7 @@ async fn run<C: Cutter>(
     match short {
         None => Ok(()),
         Some(reached) if exit.status.success() => {
-            Err(failures::truncated(reached.done, reached.planned, report.unit).evidence(exit.stderr))
+            Err(failures::short(reached.done, reached.planned, report.unit, &exit.stderr))
         }
         Some(_) => Err(failures::of_exit(exit.status, &exit.stderr)),
     }

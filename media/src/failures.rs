@@ -40,6 +40,7 @@ const SIGNS: &[Sign] = &[
     sign("No such filter", Class::Bug, "ffmpeg-usage", "ffmpeg does not have a filter that is needed", None),
     sign("Connection refused", Class::Transient, "source-unreachable", "the source could not be read", None),
     sign("Connection reset", Class::Transient, "source-unreachable", "reading the source was cut off", None),
+    sign("Stream ends prematurely", Class::Transient, "source-unreachable", "reading the source was cut off", None),
     sign("Server returned 5", Class::Transient, "source-unreachable", "the source could not be read", None),
     sign("Server returned 4", Class::Transient, "source-unreachable", "the source could not be read", None),
     sign("Input/output error", Class::Transient, "source-unreachable", "the source could not be read", None),
@@ -81,12 +82,8 @@ pub(crate) fn of_exit(status: ExitStatus, stderr: &str) -> Failure {
             if signal == 9 { (Class::Resource, "ffmpeg-killed") } else { (Class::Transient, "ffmpeg-crashed") };
         return Failure::new(class, code, reason).evidence(stderr);
     }
-    let found = SIGNS.iter().find(|sign| stderr.contains(sign.says));
-    let failure = match found {
-        Some(sign) => {
-            let failure = Failure::new(sign.class, sign.code, sign.reason);
-            if let Some(mend) = sign.mend { failure.mend(mend) } else { failure }
-        }
+    let failure = match SIGNS.iter().find(|sign| stderr.contains(sign.says)) {
+        Some(sign) => sign.failure(),
         None => Failure::new(
             Class::Transient,
             "ffmpeg-failed",
@@ -96,10 +93,28 @@ pub(crate) fn of_exit(status: ExitStatus, stderr: &str) -> Failure {
     failure.evidence(stderr)
 }
 
-/// A source that ends before its plan does.
-pub(crate) fn truncated(done: u64, planned: u64, what: &str) -> Failure {
-    Failure::input("source-truncated", format!("the source ends after {done} of {planned} {what}"))
-        .mend("upload the whole file again; if it plays to its end, tell us")
+impl Sign {
+    fn failure(&self) -> Failure {
+        let failure = Failure::new(self.class, self.code, self.reason);
+        if let Some(mend) = self.mend { failure.mend(mend) } else { failure }
+    }
+}
+
+/// What ffmpeg says of trouble that is not the source's: it reads on after a broken connection, and
+/// exits as if all were well.
+pub(crate) fn trouble(stderr: &str) -> Option<Failure> {
+    let ours = |sign: &&Sign| matches!(sign.class, Class::Transient | Class::Resource);
+    let found = SIGNS.iter().filter(ours).find(|sign| stderr.contains(sign.says));
+    found.map(|sign| sign.failure().evidence(stderr))
+}
+
+/// A run that ended well, but before its plan did.
+pub(crate) fn short(done: u64, planned: u64, what: &str, stderr: &str) -> Failure {
+    trouble(stderr).unwrap_or_else(|| {
+        Failure::input("source-truncated", format!("the source ends after {done} of {planned} {what}"))
+            .mend("upload the whole file again; if it plays to its end, tell us")
+            .evidence(stderr)
+    })
 }
 
 /// Takes the source's address, which is a secret of this process, out of what ffmpeg said.

@@ -9,7 +9,7 @@ use framemill_media::{
     boxes::{TrackKind, read_init, read_segment},
     decode::{DecodeFault, Decoded, Media, decode_strict},
 };
-use framemill_schemas::{ladder::VideoCodec, spec::TranscodeSpec};
+use framemill_schemas::{failure::Class, ladder::VideoCodec, spec::TranscodeSpec};
 use support::{
     Output, chunks, plan, probe,
     source::{KINDS, expected, generate, numbers},
@@ -148,5 +148,24 @@ async fn a_source_that_ends_before_its_plan_is_at_fault() {
         let failure = transcode(&tools, &spec, &server.url).await.unwrap_err();
         assert_eq!(failure.code, "source-truncated", "{failure:?}");
         assert!(failure.reason.contains("of 210 frames"), "{}", failure.reason);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_is_not_the_sources_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("source");
+    support::make("-f lavfi -i testsrc2=s=144x80:r=25:d=6 -c:v libx264 -g 60 -movflags +faststart -f mp4", &path);
+    let body = std::fs::read(&path).unwrap();
+    for tools in toolchains().await {
+        let (_server, found) = probe(&tools, body.clone()).await;
+        let spec = plan(&found.unwrap(), VideoCodec::H264, 12, &[(144, 80)]);
+        let broken = support::serve::serve_until(body.clone(), body.len() * 6 / 10).await;
+        let failure = transcode(&tools, &spec, &broken.url).await.unwrap_err();
+        assert_eq!((failure.class, failure.code.as_str()), (Class::Transient, "source-unreachable"), "{failure:?}");
+        let cancel = CancellationToken::new();
+        let failure =
+            framemill_media::probe::probe(&tools, &broken.url, "id", body.len() as u64, &cancel).await.unwrap_err();
+        assert_eq!((failure.class, failure.code.as_str()), (Class::Transient, "source-unreachable"), "{failure:?}");
     }
 }

@@ -165,7 +165,10 @@ impl Source<'_> {
             fault.map_or(Ok(()), Err)
         };
         let ((), exit) = child.supervise(work, &activity, ANSWER, self.cancel).await?;
-        if exit.status.success() { Ok(exit.stderr) } else { Err(failures::of_exit(exit.status, &exit.stderr)) }
+        if !exit.status.success() {
+            return Err(failures::of_exit(exit.status, &exit.stderr));
+        }
+        failures::trouble(&exit.stderr).map_or(Ok(exit.stderr), Err)
     }
 }
 

@@ -21,6 +21,11 @@ impl Drop for Server {
 
 /// Serves `body`.
 pub async fn serve(body: Vec<u8>) -> Server {
+    serve_until(body, usize::MAX).await
+}
+
+/// Serves `body`, and breaks the connection at byte `end` of it.
+pub async fn serve_until(body: Vec<u8>, end: usize) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // An address without a suffix, as the worker's is: formats are told by content.
     let url = format!("http://{}/source", listener.local_addr().unwrap());
@@ -29,13 +34,13 @@ pub async fn serve(body: Vec<u8>) -> Server {
         while let Ok((stream, _)) = listener.accept().await {
             let body = Arc::clone(&body);
             // A reader that seeks closes the connection: an error here is no fault.
-            tokio::spawn(async move { answer(stream, &body).await.ok() });
+            tokio::spawn(async move { answer(stream, &body, end).await.ok() });
         }
     });
     Server { url, task }
 }
 
-async fn answer(stream: TcpStream, body: &[u8]) -> std::io::Result<()> {
+async fn answer(stream: TcpStream, body: &[u8], end: usize) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut from = None;
@@ -72,6 +77,9 @@ async fn answer(stream: TcpStream, body: &[u8]) -> std::io::Result<()> {
             None => format!("HTTP/1.1 200 OK\r\nAccept-Ranges: bytes\r\nContent-Length: {}\r\n\r\n", rest.len()),
         };
         stream.write_all(head.as_bytes()).await?;
+        if body.len() > end {
+            return stream.write_all(&rest[..end.saturating_sub(start)]).await;
+        }
         stream.write_all(rest).await?;
     }
 }
