@@ -250,6 +250,10 @@ fn the_operators_commands_work_on_a_farm() {
     assert_eq!(json(run(&["job", "show", job]))["id"], job);
     run(&["job", "retry", job]).ends(5);
     assert_eq!(json(run(&["dead", "ls"])), serde_json::json!([]));
+    // The log from its beginning, for people and for scripts.
+    assert!(first_event(place.command(&["event", "tail", "--after", "0", "--api", &api])).contains("asset.accepted"));
+    let event = first_event(place.command(&["event", "tail", "--json", "--after", "0", "--api", &api]));
+    assert_eq!(serde_json::from_str::<Value>(&event).unwrap()["type"], "asset.accepted", "{event}");
     run(&["dead", "show", job]).ends(4);
     let unknown = "00000000-0000-7000-8000-000000000000";
     for args in [["asset", "show"], ["asset", "cancel"], ["job", "show"], ["dead", "redrive"]] {
@@ -271,6 +275,16 @@ fn the_operators_commands_work_on_a_farm() {
     // What the API does not take is refused with its place.
     run(&["submit", "file:///etc/passwd"]).ends(2).says("/source");
     run(&["submit", "ftp://h/x"]).ends(2).says("/source");
+}
+
+/// The first line of a command that goes on.
+fn first_event(mut command: std::process::Command) -> String {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let _running = Running(child);
+    let mut line = String::new();
+    std::io::BufReader::new(stdout).read_line(&mut line).unwrap();
+    line
 }
 
 /// Reads the stream as a player would and counts the pictures of the first rendition.

@@ -63,7 +63,10 @@ fn four_processes_make_one_farm() {
     };
     // Both workers encode; one of them dies in the middle.
     wait("a chunk on the first worker", 60, || {
-        jobs().iter().any(|job| job["kind"] == "transcode" && job["state"] == "running" && job["node"] == "one").then_some(())
+        jobs()
+            .iter()
+            .any(|job| job["kind"] == "transcode" && job["state"] == "running" && job["node"] == "one")
+            .then_some(())
     });
     first.kill();
 
@@ -94,7 +97,15 @@ fn a_role_that_cannot_start_says_why_in_one_sentence() {
     let nobody = format!("127.0.0.1:{}", outside::free_port());
     let nobody_http = format!("http://{nobody}");
     for (environment, says) in [
-        (vec![("FRAMEMILL_NATS__URL", nobody.as_str())], "NATS"),
+        (
+            vec![
+                ("FRAMEMILL_NATS__URL", nobody.as_str()),
+                ("FRAMEMILL_S3__ENDPOINT", nobody_http.as_str()),
+                ("FRAMEMILL_S3__ACCESS_KEY", "a"),
+                ("FRAMEMILL_S3__SECRET_KEY", "secret-that-must-not-show"),
+            ],
+            "NATS",
+        ),
         (
             vec![
                 ("FRAMEMILL_NATS__URL", nats.url.as_str()),
@@ -102,7 +113,7 @@ fn a_role_that_cannot_start_says_why_in_one_sentence() {
                 ("FRAMEMILL_S3__ACCESS_KEY", "a"),
                 ("FRAMEMILL_S3__SECRET_KEY", "secret-that-must-not-show"),
             ],
-            "S3",
+            "the store at",
         ),
     ] {
         let ran = place.run_with(&["worker"], &environment);
@@ -115,11 +126,12 @@ fn a_role_that_cannot_start_says_why_in_one_sentence() {
 #[test]
 fn an_ffmpeg_that_is_missing_or_too_old_is_refused_at_the_start() {
     let place = Place::new();
-    let old = place.write("old-ffmpeg", "#!/bin/sh\necho 'ffmpeg version 4.4.2 Copyright (c) 2000-2021'\n");
+    let old = place.write("old-ffmpeg", "#!/bin/sh\necho 'ffmpeg version 4.4.2 Copyright (c) 2000-2021'; echo 'libavutil      56. 70.100 / 56. 70.100'\n");
     executable(&old);
     let missing = place.path().join("none").display().to_string();
     for (ffmpeg, says) in [(missing, "ffmpeg"), (old.display().to_string(), "4.4")] {
-        place.run_with(&["up", "--data", "data", "--listen", "127.0.0.1:0"], &[("FRAMEMILL_FFMPEG__FFMPEG", &ffmpeg)])
+        place
+            .run_with(&["up", "--data", "data", "--listen", "127.0.0.1:0"], &[("FRAMEMILL_FFMPEG__FFMPEG", &ffmpeg)])
             .ends(2)
             .says(says)
             .says("mend");

@@ -143,16 +143,7 @@ if (process.argv.length !== 3 || !existsSync(root) || !statSync(root).isDirector
   process.exit(2);
 }
 HLS.setOptions({ strictMode: true });
-// A generation keeps the entry manifests that were copied one folder up: they are judged there, where
-// their addresses lead somewhere, and here only compared.
-const ENTRIES = { "entry.m3u8": "master.m3u8", "entry.mpd": "manifest.mpd" };
-const files = filesBelow(root).filter((file) => {
-  const entry = ENTRIES[path.basename(file)];
-  if (!entry) return true;
-  const copy = path.join(path.dirname(path.dirname(file)), entry);
-  if (!existsSync(copy) || !readFileSync(copy).equals(readFileSync(file))) find(file, `${copy} is not its copy`);
-  return false;
-});
+const files = filesBelow(root);
 const masters = [];
 const renditions = [];
 for (const file of files.filter((name) => name.endsWith(".m3u8"))) {

@@ -6,7 +6,6 @@
 //! never reads media to write a manifest.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 // A failure carries what a person needs to know, and there is one for each attempt, not for each call.
-#![allow(clippy::result_large_err)]
 
 pub mod bitrate;
 pub mod check;

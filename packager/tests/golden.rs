@@ -25,9 +25,9 @@ fn compare(name: &str, bytes: &[u8]) {
 fn whole(folder: &str, title: &Title) {
     let compare = |name: &str, bytes: &[u8]| compare(&format!("{folder}/{name}"), bytes);
     compare("master.m3u8", hls::master(title, "").as_bytes());
-    compare("entry.m3u8", hls::master(title, &title.entry_prefix()).as_bytes());
+    compare("g1.m3u8", hls::master(title, &title.entry_prefix()).as_bytes());
     compare("manifest.mpd", &dash::mpd(title, ""));
-    compare("entry.mpd", &dash::mpd(title, &title.entry_prefix()));
+    compare("g1.mpd", &dash::mpd(title, &title.entry_prefix()));
     for (rendition, track) in title.pictures() {
         let name = &rendition.name;
         compare(&hls::video_playlist(name), hls::media(name, track, title.target_duration_s()).as_bytes());

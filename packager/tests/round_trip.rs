@@ -9,6 +9,7 @@ use framemill_packager::{
     dash, decimal, hls,
     title::Title,
 };
+use framemill_schemas::object::{entry_mpd, entry_playlist};
 use proptest::prelude::*;
 use support::{A720, H720, P480, P720, STEREO, STEREO_NORWEGIAN, SURROUND, title};
 
@@ -70,14 +71,15 @@ proptest! {
         let mut findings = Findings::default();
         rendition::whole(&title, &mut findings);
         let target_s = title.target_duration_s();
-        let mut check = |name: &str, bytes: &[u8]| {
-            let key = format!("{}/{name}", title.spec.folder);
-            manifest::Manifest::all(&title)[&key].check(bytes, name, &title, &mut findings);
+        let folder = &title.spec.folder;
+        let mut check_key = |key: &str, bytes: &[u8]| {
+            manifest::Manifest::all(&title)[key].check(bytes, key, &title, &mut findings);
         };
+        check_key(&entry_playlist(folder), hls::master(&title, &title.entry_prefix()).as_bytes());
+        check_key(&entry_mpd(folder), &dash::mpd(&title, &title.entry_prefix()));
+        let mut check = |name: &str, bytes: &[u8]| check_key(&format!("{folder}/{name}"), bytes);
         check("master.m3u8", hls::master(&title, "").as_bytes());
-        check("entry.m3u8", hls::master(&title, &title.entry_prefix()).as_bytes());
         check("manifest.mpd", &dash::mpd(&title, ""));
-        check("entry.mpd", &dash::mpd(&title, &title.entry_prefix()));
         for (rendition, track) in title.pictures() {
             check(&hls::video_playlist(&rendition.name), hls::media(&rendition.name, track, target_s).as_bytes());
             check(&hls::iframe_playlist(&rendition.name), hls::iframes(&rendition.name, track).as_bytes());

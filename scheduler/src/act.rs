@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use framemill_queue::{Queue, QueueError, RecordError, transition};
 use framemill_schemas::{
     asset::{AssetRecord, AssetState},
-    event::{Event, EventData},
     failure::Failure,
     ids::{AssetId, JobId},
     job::{JOB_VERSION, JobRecord, JobState},
@@ -20,7 +19,8 @@ use framemill_telemetry::span;
 
 use crate::{
     advance::{Action, NewJob},
-    loops::now_ms,
+    clock::now_ms,
+    ops::ended,
     view::{AssetEntry, View},
 };
 
@@ -132,37 +132,21 @@ impl Actor {
 
     /// Takes an accepted asset; returns it failed, with its event.
     pub(crate) async fn fail(&self, entry: &AssetEntry, failure: Failure) -> Result<(), ActError> {
-        let mut record = entry.record.clone();
-        if record.state != AssetState::Accepted {
-            return Ok(());
-        }
-        let now = now_ms();
-        let data = EventData {
-            asset_id: Some(record.id),
-            status: Some(AssetState::Failed.as_str().to_owned()),
-            class: Some(failure.class),
-            node: failure.node.clone(),
-            reason: Some(failure.reason.clone()),
-            ..EventData::default()
-        };
-        record.unsent.push(asset_event(&record.id, record.generation.number, "failed", &record.tenant, now, data));
-        record.state = AssetState::Failed;
-        record.failure = Some(failure);
-        record.ended_ms = now;
-        fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
+        let asset = AssetRecord { failure: Some(failure), ..entry.record.clone() };
+        self.end(entry, &asset, AssetState::Failed, "failed").await
     }
-}
 
-/// An event about an asset; decided twice, it is one event.
-pub(crate) fn asset_event(
-    id: &AssetId,
-    generation: u32,
-    what: &str,
-    tenant: &framemill_schemas::ids::Tenant,
-    now: i64,
-    data: EventData,
-) -> Event {
-    Event::derive(&id.to_string(), &format!("{generation}/{what}"), format!("asset.{what}"), tenant, now, data)
+    /// Brings an accepted asset to its end, unless a newer decision was faster.
+    pub(crate) async fn end(
+        &self,
+        entry: &AssetEntry,
+        asset: &AssetRecord,
+        state: AssetState,
+        what: &str,
+    ) -> Result<(), ActError> {
+        let ended = ended(asset, state, what, entry.revision, now_ms());
+        fenced_is_done(self.queue.assets().update(&asset.id.to_string(), &ended, entry.revision).await)
+    }
 }
 
 /// Whoever is fenced off lost against a newer decision, which the view brings.

@@ -67,6 +67,10 @@ pub fn advance(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> Vec<Action> {
         return cancel_all(jobs, |_| true);
     }
     let mut actions = cancel_all(jobs, |job| job.generation != asset.generation.number);
+    // A redrive is under way: its failure stays until every job of it is ready again.
+    if asset.failure.is_some() {
+        return actions;
+    }
     let stage = Stage::new(asset, jobs);
     match stage.next() {
         Ok(next) => actions.extend(next),
@@ -196,7 +200,7 @@ impl<'a> Stage<'a> {
                 if report.state == ReportState::Failed {
                     return Err(Box::new(rejected("the whole title", report)));
                 }
-                Ok(vec![Action::Publish(Box::new(Candidate { spec, package: package.clone() }))])
+                Ok(vec![Action::Publish(Box::new(Candidate { spec, package: package.as_ref().clone() }))])
             }
         }
     }

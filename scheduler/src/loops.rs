@@ -18,8 +18,3 @@ fn timer(period: Duration) -> Interval {
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     timer
 }
-
-/// Unix milliseconds: for records and reports, never for deciding who is late.
-pub(crate) fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
-}

@@ -2,25 +2,26 @@
 //! after one listing has shown that every object is still the one that was validated. The small
 //! mutable entry manifests are copies of that decision.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{MutexGuard, PoisonError},
+};
 
 use framemill_schemas::{
-    asset::{AssetState, Published},
-    event::EventData,
+    asset::{AssetRecord, AssetState, Published},
     failure::{Class, Failure},
-    ids::JobId,
+    ids::{AssetId, JobId},
     job::JobRecord,
     object::{self, MASTER_PLAYLIST, MPD, StoredObject, asset_folder, content_type},
-    spec::{JobOutput, PackageOutput, PackageSpec},
     subject,
 };
-use framemill_storage::{Listed, Meta};
+use framemill_storage::Meta;
 use tracing::Instrument;
 
 use crate::{
-    act::{ActError, Actor, asset_event, fenced_is_done},
+    act::{ActError, Actor},
     advance::Candidate,
-    loops::now_ms,
+    stored,
     view::AssetEntry,
 };
 
@@ -36,30 +37,24 @@ impl Actor {
         let asset = &entry.record;
         let jobs = self.queue.jobs().list(&subject::job_records_of(asset.id)).await?;
         let jobs: HashMap<JobId, JobRecord> = jobs.into_iter().map(|(_, job, _)| (job.id, job)).collect();
-        let listed = self.store.list(&format!("{}/", candidate.spec.folder)).await?;
-        if let Some(changed) = changed_object(&candidate.spec, &candidate.package, &jobs, &listed) {
-            let reason = format!("{changed} is not what was validated");
-            let failure = Failure::new(Class::Bug, "object-changed", reason)
+        let listed = self.store.list(&candidate.spec.folder).await?;
+        let differences = stored::differences(&candidate.spec, &candidate.package, &jobs, &listed);
+        if let Some(finding) = differences.first() {
+            let reason = format!(
+                "{} is not what was validated: {}, expected {}",
+                finding.at, finding.measured, finding.expected
+            );
+            let failure = Failure::new(Class::Bug, &finding.code, reason)
                 .mend("find out who writes into this bucket besides the farm, then retry the asset");
             return self.fail(entry, failure).await;
         }
-        let mut record = asset.clone();
-        let now = now_ms();
-        let data = EventData {
-            asset_id: Some(record.id),
-            status: Some(AssetState::Published.as_str().to_owned()),
-            output_uri: Some(candidate.spec.folder.clone()),
-            ..EventData::default()
-        };
-        record.unsent.push(asset_event(&record.id, record.generation.number, "published", &record.tenant, now, data));
-        record.state = AssetState::Published;
-        record.ended_ms = now;
-        record.published = Some(Published {
-            generation: record.generation.clone(),
+        let published = Published {
+            generation: asset.generation.clone(),
             master: candidate.package.entry_master.clone(),
             mpd: candidate.package.entry_mpd.clone(),
-        });
-        fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
+        };
+        let asset = AssetRecord { published: Some(published), ..asset.clone() };
+        self.end(entry, &asset, AssetState::Published, "published").await
     }
 
     /// Puts the entry manifests right where they differ from what the record says. They go only
@@ -112,41 +107,8 @@ impl Actor {
         Ok(())
     }
 
-    fn entries_right(
-        &self,
-    ) -> std::sync::MutexGuard<'_, std::collections::HashSet<(framemill_schemas::ids::AssetId, u32)>> {
+    fn entries_right(&self) -> MutexGuard<'_, HashSet<(AssetId, u32)>> {
         // A set of plain values: a panic elsewhere cannot have left it half-changed.
-        self.entries_right.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.entries_right.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The first object that is gone or changed since it was validated.
-fn changed_object<'a>(
-    spec: &'a PackageSpec,
-    package: &'a PackageOutput,
-    jobs: &'a HashMap<JobId, JobRecord>,
-    listed: &[Listed],
-) -> Option<&'a str> {
-    let listed: BTreeMap<&str, &Listed> = listed.iter().map(|object| (object.key.as_str(), object)).collect();
-    let same = |object: &StoredObject| {
-        listed.get(object.key.as_str()).is_some_and(|found| found.bytes == object.bytes && found.etag == object.etag)
-    };
-    let manifests = [&package.master, &package.mpd, &package.entry_master, &package.entry_mpd];
-    let mut manifests = manifests.into_iter().chain(&package.playlists);
-    if let Some(changed) = manifests.find(|object| !same(object)) {
-        return Some(&changed.key);
-    }
-    let ids = spec.video.iter().flat_map(|rendition| &rendition.parts);
-    for id in ids.chain(spec.audio.iter().map(|rendition| &rendition.part)) {
-        let Some(JobOutput::Parts(parts)) = jobs.get(id).and_then(|job| job.output.as_ref()) else {
-            return Some(&spec.folder);
-        };
-        for part in parts {
-            let mut objects = std::iter::once(&part.init).chain(part.segments.iter().map(|segment| &segment.object));
-            if let Some(changed) = objects.find(|object| !same(object)) {
-                return Some(&changed.key);
-            }
-        }
-    }
-    None
 }

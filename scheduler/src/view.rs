@@ -106,7 +106,7 @@ pub enum SummaryOutput {
     /// Segments; counted in `made`.
     Parts,
     /// Of a package job.
-    Package(PackageOutput),
+    Package(Box<PackageOutput>),
     /// Of a validation.
     Validation(Report),
 }
@@ -118,7 +118,7 @@ impl JobSummary {
         let (made, output) = match record.output {
             None => (Vec::new(), SummaryOutput::None),
             Some(JobOutput::Probe(probe)) => (Vec::new(), SummaryOutput::Probe(Arc::new(probe))),
-            Some(JobOutput::Package(package)) => (Vec::new(), SummaryOutput::Package(package)),
+            Some(JobOutput::Package(package)) => (Vec::new(), SummaryOutput::Package(Box::new(package))),
             Some(JobOutput::Validation(report)) => (Vec::new(), SummaryOutput::Validation(report)),
             Some(JobOutput::Parts(parts)) => {
                 let made = parts.into_iter().map(|part| Made {

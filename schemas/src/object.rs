@@ -51,10 +51,17 @@ pub fn segment_key(folder: &str, rendition: &str, number: u64) -> String {
 pub const MASTER_PLAYLIST: &str = "master.m3u8";
 /// Name of the DASH manifest, in an asset's and in a generation's folder.
 pub const MPD: &str = "manifest.mpd";
-/// Name, in a generation's folder, of the playlist that publishing copies to the asset's folder.
-pub const ENTRY_PLAYLIST: &str = "entry.m3u8";
-/// Name, in a generation's folder, of the manifest that publishing copies to the asset's folder.
-pub const ENTRY_MPD: &str = "entry.mpd";
+/// The playlist that publishing copies to [`MASTER_PLAYLIST`]: beside the generation's folder,
+/// where its addresses are right.
+pub fn entry_playlist(folder: &str) -> String {
+    format!("{folder}.m3u8")
+}
+
+/// The manifest that publishing copies to [`MPD`]: beside the generation's folder.
+pub fn entry_mpd(folder: &str) -> String {
+    format!("{folder}.mpd")
+}
+
 /// Name of the validation report in a generation's folder.
 pub const REPORT: &str = "report.json";
 

@@ -165,7 +165,9 @@ fn traced() -> FilterFn {
 fn log_layer(config: &LogConfig) -> Result<Box<dyn Layer<Registry> + Send + Sync>, TelemetryError> {
     let filter = EnvFilter::builder()
         .parse(&config.level)
-        .map_err(|error| TelemetryError::Level { level: config.level.clone(), detail: error.to_string() })?;
+        .map_err(|error| TelemetryError::Level { level: config.level.clone(), detail: error.to_string() })?
+        // What the exporter says of its own doings at info is no news to an operator.
+        .add_directive("opentelemetry=warn".parse().expect("a directive written here"));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     Ok(match config.format {
         LogFormat::Pretty => layer.with_ansi(colour()).with_target(false).with_filter(filter).boxed(),

@@ -7,12 +7,7 @@ use framemill_queue::{
     Queue, QueueError,
     runner::{self, RunnerConfig},
 };
-use framemill_schemas::{
-    ids::NodeId,
-    job::JobKind,
-    ladder::VideoCodec,
-    lane::Lane,
-};
+use framemill_schemas::{ids::NodeId, job::JobKind, ladder::VideoCodec, lane::Lane};
 use framemill_storage::Store;
 use framemill_telemetry::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
@@ -79,7 +74,8 @@ pub enum WorkerError {
 /// Runs until the shutdown says so: a drain finishes what runs, a stop hands it back.
 pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let WorkerParts { config, sources, queue, store, tools, node, shutdown } = parts;
-    let reader = SourceReader::start(&sources, store.clone(), shutdown.stop.clone()).await.map_err(WorkerError::Reader)?;
+    let reader =
+        SourceReader::start(&sources, store.clone(), shutdown.stop.clone()).await.map_err(WorkerError::Reader)?;
     let lanes = lanes(&tools);
     let slots = config.slots();
     tracing::info!(%node, slots, ffmpeg = tools.version(), "worker started");

@@ -112,7 +112,11 @@ impl Collected {
         }
         let parts = self.inits.into_iter().zip(self.segments).zip(&target.renditions);
         let parts = parts.filter_map(|((init, segments), rendition)| {
-            Some(RenditionPart { rendition: rendition.clone(), init: init?, segments: segments.into_values().collect() })
+            Some(RenditionPart {
+                rendition: rendition.clone(),
+                init: init?,
+                segments: segments.into_values().collect(),
+            })
         });
         Ok(JobOutput::Parts(parts.collect()))
     }
@@ -159,7 +163,12 @@ impl Uploader {
         Ok(())
     }
 
-    async fn find(&self, target: &Target, rendition: usize, number: Option<u64>) -> Result<Option<StoredPiece>, Failure> {
+    async fn find(
+        &self,
+        target: &Target,
+        rendition: usize,
+        number: Option<u64>,
+    ) -> Result<Option<StoredPiece>, Failure> {
         let key = key_of(target, rendition, number);
         let found = self.store.get(&key).await.map_err(|error| error.to_failure())?;
         let Some(object) = found.filter(|object| object.meta.job_key.as_ref() == Some(&target.job_key)) else {
@@ -228,7 +237,12 @@ impl Uploader {
         Ok(StoredPiece::Init(rendition, stored))
     }
 
-    async fn put_segment(&self, target: &Target, rendition: usize, segment: CutSegment) -> Result<StoredPiece, Failure> {
+    async fn put_segment(
+        &self,
+        target: &Target,
+        rendition: usize,
+        segment: CutSegment,
+    ) -> Result<StoredPiece, Failure> {
         let key = key_of(target, rendition, Some(segment.number));
         let meta = target.meta(&key);
         let put = self.store.put_new(&key, segment.bytes.clone(), &meta).await.map_err(|error| error.to_failure())?;

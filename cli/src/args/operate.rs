@@ -83,6 +83,11 @@ pub enum Asset {
         /// Its id
         id: String,
     },
+    /// Look whether a published asset's objects are still what was validated
+    Check {
+        /// Its id
+        id: String,
+    },
     /// Show what validation found
     Report {
         /// Its id

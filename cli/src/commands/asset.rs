@@ -31,6 +31,7 @@ pub async fn run(global: &Global, args: operate::Asset) -> Result<(), CliError> 
             done(global, &answer, &id, "is removed");
             Ok(())
         }
+        operate::Asset::Check { id } => check(global, &client, &id).await,
         operate::Asset::Report { id } => report(global, &client, &id).await,
         operate::Asset::Watch { id, timeout } => super::submit::watch(global, &client, &id, timeout).await,
     }
@@ -172,7 +173,14 @@ fn findings(findings: &[Finding]) -> String {
 }
 
 async fn report(global: &Global, client: &Client, id: &str) -> Result<(), CliError> {
-    let report: Report = client.get(&path(id, "/report")).await?;
+    judged(global, id, client.get(&path(id, "/report")).await?)
+}
+
+async fn check(global: &Global, client: &Client, id: &str) -> Result<(), CliError> {
+    judged(global, id, client.post(&path(id, "/check")).await?)
+}
+
+fn judged(global: &Global, id: &str, report: Report) -> Result<(), CliError> {
     if global.json {
         output::json(&report);
     } else {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use framemill_schemas::event::Event;
+use framemill_schemas::cloud_event::CloudEvent;
 
 use super::client;
 use crate::{
@@ -54,8 +54,8 @@ fn show(global: &Global, data: &str) {
     if global.json {
         return output::line(data.replace('\n', " "));
     }
-    let Ok(event) = serde_json::from_str::<Event>(data) else { return };
-    let mut parts = vec![time(event.time_ms), event.tenant.to_string(), event.kind.clone()];
+    let Ok(event) = serde_json::from_str::<CloudEvent>(data) else { return };
+    let mut parts = vec![time(event.time_ms()), event.tenant.to_string(), event.kind.clone()];
     parts.extend(event.data.asset_id.map(|id| id.to_string()));
     parts.extend(event.data.profile.clone());
     parts.extend(event.data.node.as_ref().map(|node| format!("on {node}")));

@@ -53,7 +53,8 @@ const OUTSIDE: [&str; 5] = ["ENDPOINT", "REGION", "BUCKET", "ACCESS_KEY", "SECRE
 impl S3 {
     /// The store of `FRAMEMILL_TEST_S3__*`, or a SeaweedFS of its own.
     pub fn start(folder: &Path) -> Self {
-        let named = OUTSIDE.iter().filter_map(|key| Some((*key, std::env::var(format!("FRAMEMILL_TEST_S3__{key}")).ok()?)));
+        let named =
+            OUTSIDE.iter().filter_map(|key| Some((*key, std::env::var(format!("FRAMEMILL_TEST_S3__{key}")).ok()?)));
         let named: Vec<_> = named.map(|(key, value)| (format!("FRAMEMILL_S3__{key}"), value)).collect();
         if named.iter().any(|(key, _)| key.ends_with("ENDPOINT")) {
             return Self { environment: named, _server: None };
@@ -72,7 +73,14 @@ impl S3 {
         let child = Command::new(tool("weed"))
             .arg("server")
             .arg(format!("-dir={}", data.display()))
-            .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=20", "-master.volumeSizeLimitMB=64"])
+            .args([
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                "-filer",
+                "-s3",
+                "-volume.max=20",
+                "-master.volumeSizeLimitMB=64",
+            ])
             .arg("-master.telemetry=false")
             .args([format!("-master.port={master}"), format!("-master.port.grpc={}", grpc[0])])
             .args([format!("-volume.port={volume}"), format!("-volume.port.grpc={}", grpc[1])])

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use framemill_queue::runner::Attempt;
 use framemill_schemas::{
     failure::{Class, Failure},
-    object::{ENTRY_MPD, ENTRY_PLAYLIST, MASTER_PLAYLIST, MPD, StoredObject},
+    object::{MASTER_PLAYLIST, MPD, StoredObject, entry_mpd, entry_playlist},
     spec::{PackageOutput, PackageSpec},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -34,11 +34,9 @@ impl Handlers {
     async fn put_manifests(&self, title: &Title, attempt: &Attempt) -> Result<PackageOutput, Failure> {
         let files = files(title);
         let total = files.len() as u64;
-        let folder = &title.spec.folder;
-        let puts = files.into_iter().map(|(name, body)| async move {
-            let key = format!("{folder}/{name}");
-            put(&self.store, &attempt.job, &key, body, SameRound::IsTheSame).await
-        });
+        let puts = files
+            .into_iter()
+            .map(|(key, body)| async move { put(&self.store, &attempt.job, &key, body, SameRound::IsTheSame).await });
         let mut stored = Vec::new();
         let mut puts = stream::iter(puts).buffered(PUTS_AT_ONCE);
         while let Some(object) = puts.try_next().await? {
@@ -50,24 +48,25 @@ impl Handlers {
     }
 }
 
-/// All manifests by name: the four that others point at first, then the rest.
+/// All manifests by key: the four that others point at first, then the rest.
 fn files(title: &Title) -> Vec<(String, Bytes)> {
+    let folder = &title.spec.folder;
     let entry = title.entry_prefix();
     let target_s = title.target_duration_s();
     let mut files = vec![
-        (MASTER_PLAYLIST.to_owned(), hls::master(title, "").into()),
-        (MPD.to_owned(), dash::mpd(title, "").into()),
-        (ENTRY_PLAYLIST.to_owned(), hls::master(title, &entry).into()),
-        (ENTRY_MPD.to_owned(), dash::mpd(title, &entry).into()),
+        (format!("{folder}/{MASTER_PLAYLIST}"), hls::master(title, "").into()),
+        (format!("{folder}/{MPD}"), dash::mpd(title, "").into()),
+        (entry_playlist(folder), hls::master(title, &entry).into()),
+        (entry_mpd(folder), dash::mpd(title, &entry).into()),
     ];
     for (rendition, track) in title.pictures() {
         let name = &rendition.name;
-        files.push((hls::video_playlist(name), hls::media(name, track, target_s).into()));
-        files.push((hls::iframe_playlist(name), hls::iframes(name, track).into()));
+        files.push((format!("{folder}/{}", hls::video_playlist(name)), hls::media(name, track, target_s).into()));
+        files.push((format!("{folder}/{}", hls::iframe_playlist(name)), hls::iframes(name, track).into()));
     }
     for (rendition, track) in title.sounds() {
         let name = &rendition.name;
-        files.push((hls::audio_playlist(name), hls::media(name, track, target_s).into()));
+        files.push((format!("{folder}/{}", hls::audio_playlist(name)), hls::media(name, track, target_s).into()));
     }
     files
 }

@@ -105,7 +105,7 @@ struct World<F> {
 
 enum Fate {
     Done(SummaryOutput),
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 impl<F: Fn(&JobSummary) -> Fate> World<F> {
@@ -146,7 +146,7 @@ impl<F: Fn(&JobSummary) -> Fate> World<F> {
                 }),
                 Fate::Failed(failure) => self.change(job.id, |job| {
                     job.state = JobState::Failed;
-                    job.failures = vec![failure.clone()];
+                    job.failures = vec![failure.as_ref().clone()];
                 }),
             },
         }
@@ -210,13 +210,13 @@ fn good(job: &JobSummary) -> Fate {
     Fate::Done(match job.kind {
         JobKind::Probe => SummaryOutput::Probe(Arc::new(probe(1500))),
         JobKind::Transcode | JobKind::Audio => SummaryOutput::Parts,
-        JobKind::Package => SummaryOutput::Package(PackageOutput {
+        JobKind::Package => SummaryOutput::Package(Box::new(PackageOutput {
             master: object("master"),
             mpd: object("mpd"),
             entry_master: object("entry-master"),
             entry_mpd: object("entry-mpd"),
             playlists: Vec::new(),
-        }),
+        })),
         JobKind::Validate => report(Vec::new()),
     })
 }
@@ -239,7 +239,7 @@ fn faulty_always(job: &JobSummary) -> Fate {
 
 fn bad_source(job: &JobSummary) -> Fate {
     if job.kind == JobKind::Probe {
-        return Fate::Failed(Failure::input("no-video", "the source holds no pictures"));
+        return Fate::Failed(Box::new(Failure::input("no-video", "the source holds no pictures")));
     }
     good(job)
 }
@@ -280,6 +280,13 @@ fn what_ends_badly_says_why() {
         let Action::Fail(failure) = World::new(fate).run(&[]) else { panic!("not failed: {code}") };
         assert_eq!(failure.code, code);
     }
+}
+
+#[test]
+fn a_redrive_under_way_is_left_alone() {
+    let mut world = World::new(bad_source);
+    world.asset.failure = Some(Failure::input("no-video", "the source holds no pictures"));
+    assert_eq!(advance(&world.asset, &world.jobs), []);
 }
 
 #[test]

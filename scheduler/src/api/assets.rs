@@ -41,6 +41,7 @@ impl From<OpError> for ApiError {
             OpError::Refused(errors) => Self::invalid(errors),
             OpError::OtherBody => Self::new(Kind::IdempotencyConflict, error.to_string()),
             OpError::Records(error) => error.into(),
+            OpError::Store(error) => error.into(),
         }
     }
 }
@@ -76,7 +77,14 @@ pub async fn submit(
     let submission = submission.check(|name| state.ladders.get(name)).map_err(ApiError::invalid)?;
     check_encoders(&submission.ladder, |codec| state.view.encodes(codec)).map_err(ApiError::invalid)?;
     let tenant = tenant_for(&caller, submission.tenant.as_ref())?;
-    let parts = SubmitParts { submission, body: &body.text, idempotency_key, tenant, folders: &state.config.folders };
+    let parts = SubmitParts {
+        submission,
+        body: &body.text,
+        idempotency_key,
+        tenant,
+        folders: &state.config.folders,
+        bucket: state.store.bucket(),
+    };
     let submitted = ops::submit(&state.queue, parts).await?;
     let location = format!("/v1/assets/{}", submitted.asset.id);
     let mut response = (StatusCode::ACCEPTED, Json(view(&state, &submitted.asset))).into_response();
@@ -235,6 +243,27 @@ pub async fn retry(
 ) -> Result<(StatusCode, Json<AssetView>), ApiError> {
     let asset = ops::retry(&state.queue, id, |tenant| caller.sees(tenant)).await?;
     Ok((StatusCode::ACCEPTED, Json(view(&state, &asset))))
+}
+
+/// Look whether a published asset's objects are still what was validated.
+#[utoipa::path(
+    post,
+    operation_id = "assets_check",
+    path = "/v1/assets/{id}/check",
+    tag = "assets",
+    params(("id" = AssetId, Path)),
+    responses(
+        (status = 200, description = "What was found", body = Report),
+        (status = 409, description = "It is not published", body = Problem, content_type = "application/problem+json"),
+        Problems,
+    )
+)]
+pub async fn check(
+    State(state): State<ApiState>,
+    Operator(caller): Operator,
+    AssetPath(id): AssetPath,
+) -> Result<Json<Report>, ApiError> {
+    Ok(Json(ops::check(&state.queue, &state.store, id, |tenant| caller.sees(tenant)).await?))
 }
 
 /// Remove an asset: what is being made is cancelled, what is published disappears, then its

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     access::{KeyError, create_key, list_keys, revoke_key},
-    ops::now_ms,
+    clock::now_ms,
 };
 
 impl From<KeyError> for ApiError {

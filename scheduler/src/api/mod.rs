@@ -127,6 +127,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(assets::show, assets::remove))
         .routes(routes!(assets::cancel))
         .routes(routes!(assets::retry))
+        .routes(routes!(assets::check))
         .routes(routes!(assets::report))
         .routes(routes!(events::of_asset))
         .routes(routes!(events::all))

@@ -12,8 +12,11 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{now_ms, watch::chain};
-use crate::view::{JobSummary, View};
+use super::watch::chain;
+use crate::{
+    clock::now_ms,
+    view::{JobSummary, View},
+};
 
 const EVERY: Duration = Duration::from_secs(1);
 

@@ -6,13 +6,12 @@
 //! and does the rest.
 
 mod cancel;
+mod check;
 mod drop_dead;
 mod redrive;
 mod remove;
 mod retry;
 mod submit;
-
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use framemill_queue::{Queue, RecordError};
 use framemill_schemas::{
@@ -20,16 +19,20 @@ use framemill_schemas::{
     event::{Event, EventData},
     field_error::FieldError,
     ids::{AssetId, JobId, Tenant},
-    object::Generation,
+    object::{Generation, generation_folder},
 };
+use framemill_storage::StoreError;
 use uuid::Uuid;
 
 pub use cancel::cancel;
+pub use check::check;
 pub use drop_dead::drop_dead;
 pub use redrive::redrive;
 pub use remove::remove;
 pub use retry::retry;
 pub use submit::{Accepted, SubmitParts, submit};
+
+use crate::clock::now_ms;
 
 /// How often a compare-and-set is tried again when somebody else was faster. Every loss means that
 /// another change went through, and an asset sees few of them at a time.
@@ -56,12 +59,9 @@ pub enum OpError {
     /// The records do not answer.
     #[error(transparent)]
     Records(#[from] RecordError),
-}
-
-/// Unix milliseconds.
-pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A generation's name: the number is the decision, the random part makes sure that no folder is
@@ -79,6 +79,11 @@ fn asset_event(asset: &AssetRecord, what: &str, revision: u64, now_ms: i64) -> E
         status: Some(asset.state.as_str().to_owned()),
         class: asset.failure.as_ref().map(|failure| failure.class),
         reason: asset.failure.as_ref().map(|failure| failure.reason.clone()),
+        node: asset.failure.as_ref().and_then(|failure| failure.node.clone()),
+        output_uri: asset
+            .published
+            .as_ref()
+            .map(|published| generation_folder(&asset.tenant, asset.id, &published.generation)),
         ..EventData::default()
     };
     let kind = format!("asset.{what}");
@@ -125,7 +130,7 @@ fn refuse(asset: &AssetRecord, mend: &str) -> OpError {
 }
 
 /// An asset at its end, with the event that says so.
-fn ended(asset: &AssetRecord, state: AssetState, what: &str, revision: u64, now_ms: i64) -> AssetRecord {
+pub(crate) fn ended(asset: &AssetRecord, state: AssetState, what: &str, revision: u64, now_ms: i64) -> AssetRecord {
     let mut asset = AssetRecord { state, ended_ms: now_ms, ..asset.clone() };
     let event = asset_event(&asset, what, revision, now_ms);
     asset.unsent.push(event);

@@ -22,6 +22,9 @@ use super::{OpError, asset_event, generation, now_ms};
 /// Format of idempotency records written by this version.
 const IDEMPOTENCY_VERSION: u32 = 1;
 
+/// Where the farm's own bucket holds what it made, tenant by tenant.
+const OUTPUTS: [&str; 2] = ["vod/", "live/"];
+
 /// What a submission is made of.
 #[derive(Clone, Debug)]
 pub struct SubmitParts<'a> {
@@ -35,6 +38,8 @@ pub struct SubmitParts<'a> {
     pub tenant: Tenant,
     /// Folders below which path sources may lie.
     pub folders: &'a [PathBuf],
+    /// The farm's own bucket: what it holds of other tenants is no source.
+    pub bucket: &'a str,
 }
 
 /// What became of a submission.
@@ -100,6 +105,8 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
             return Ok(Submitted { asset, accepted: Accepted::Before });
         }
     }
+    check_owner(&parts.submission.source, parts.bucket, &parts.tenant)
+        .map_err(|fault| OpError::Refused(vec![fault]))?;
     let source =
         resolve(parts.submission.source, parts.folders).await.map_err(|fault| OpError::Refused(vec![fault]))?;
     let id = match (id, &key) {
@@ -170,6 +177,17 @@ async fn reserve(idempotency: &Records<IdempotencyRecord>, key: &str, body: &str
         },
         Err(error) => Err(error.into()),
     }
+}
+
+/// Guards what the farm made for one tenant from being another's source.
+fn check_owner(source: &Source, bucket: &str, tenant: &Tenant) -> Result<(), FieldError> {
+    let Source::S3 { bucket: asked, key } = source else { return Ok(()) };
+    let foreign = |output: &str| key.starts_with(output) && !key.starts_with(&format!("{output}{tenant}/"));
+    if asked != bucket || !OUTPUTS.into_iter().any(foreign) {
+        return Ok(());
+    }
+    let detail = format!("the object {source} is not this tenant's");
+    Err(FieldError::new("/source", detail, "name an object that the tenant owns"))
 }
 
 /// Where a source really lies. Addresses are checked by whoever reads them, at every redirect; a
@@ -260,5 +278,21 @@ mod tests {
         }
         let error = resolve(at("film.mp4"), &[]).await.unwrap_err();
         assert!(error.mend.contains("scheduler.folders"), "{error}");
+    }
+
+    #[test]
+    fn what_was_made_for_another_tenant_is_no_source() {
+        let tenant: Tenant = "cinema".parse().unwrap();
+        for (bucket, key, allowed) in [
+            ("farm", "vod/cinema/a/g1/720p/1.m4s", true),
+            ("farm", "vod/other/a/g1/720p/1.m4s", false),
+            ("farm", "vod/cinema-2/a", false),
+            ("farm", "live/other/c/1.m4s", false),
+            ("farm", "uploads/film.mp4", true),
+            ("elsewhere", "vod/other/film.mp4", true),
+        ] {
+            let source = Source::S3 { bucket: bucket.to_owned(), key: key.to_owned() };
+            assert_eq!(check_owner(&source, "farm", &tenant).is_ok(), allowed, "{source}");
+        }
     }
 }

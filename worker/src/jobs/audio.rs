@@ -8,7 +8,6 @@ use framemill_schemas::{
     spec::{AUDIO_RATE, AudioSpec, JobOutput},
 };
 use tokio::sync::mpsc;
-use tracing::Instrument;
 
 use super::{Jobs, blame, reporting, transcode::PIECES_WAITING};
 use crate::upload::{Collected, Media, Target};
@@ -23,11 +22,10 @@ impl Jobs {
         let source = self.reader.open(&spec.source, Some(&spec.identity)).await?;
         let total = frames_to_ticks(spec.grid.frames, spec.grid.rate, AUDIO_RATE);
         let (pieces, arriving) = mpsc::channel(PIECES_WAITING);
-        let span = tracing::info_span!("ffmpeg", stream = spec.stream);
         let (encoded, uploaded) = reporting(attempt, total, async |progress| {
             let encode = encode::audio(&self.tools, spec, source.url(), pieces, progress, &attempt.cancel);
             let upload = self.uploader.upload(&target, arriving, &mut collected, &self.metrics);
-            tokio::join!(encode.instrument(span.clone()), upload)
+            tokio::join!(encode, upload)
         })
         .await;
         uploaded?;

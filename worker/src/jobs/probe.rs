@@ -6,7 +6,6 @@ use framemill_schemas::{
     failure::Failure,
     spec::{JobOutput, ProbeSpec},
 };
-use tracing::Instrument;
 
 use super::{Jobs, blame};
 
@@ -14,9 +13,7 @@ impl Jobs {
     /// Takes a source; returns what planning needs to know of it.
     pub(super) async fn probe(&self, spec: &ProbeSpec, attempt: &Attempt) -> Result<JobOutput, Failure> {
         let source = self.reader.open(&spec.source, None).await?;
-        let found = probe(&self.tools, source.url(), source.identity(), source.bytes(), &attempt.cancel)
-            .instrument(tracing::info_span!("ffprobe"))
-            .await;
+        let found = probe(&self.tools, source.url(), source.identity(), source.bytes(), &attempt.cancel).await;
         match (found, source.fault()) {
             (Ok(probe), None) => Ok(JobOutput::Probe(probe)),
             // ffprobe takes a broken connection for the end of the file.

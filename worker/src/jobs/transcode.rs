@@ -7,7 +7,6 @@ use framemill_schemas::{
     spec::{JobOutput, TranscodeSpec},
 };
 use tokio::sync::mpsc;
-use tracing::Instrument;
 
 use super::{Jobs, blame, reporting};
 use crate::upload::{Collected, Media, Target};
@@ -28,11 +27,11 @@ impl Jobs {
         let start_frame = spec.segment_range(first).start.max(spec.start_frame);
         let total = spec.end_frame - spec.start_frame;
         let (pieces, arriving) = mpsc::channel(PIECES_WAITING);
-        let span = tracing::info_span!("ffmpeg", start_frame, end_frame = spec.end_frame);
         let (encoded, uploaded) = reporting(attempt, total, async |progress| {
-            let encode = encode::transcode(&self.tools, spec, start_frame, source.url(), pieces, progress, &attempt.cancel);
+            let encode =
+                encode::transcode(&self.tools, spec, start_frame, source.url(), pieces, progress, &attempt.cancel);
             let upload = self.uploader.upload(&target, arriving, &mut collected, &self.metrics);
-            tokio::join!(encode.instrument(span.clone()), upload)
+            tokio::join!(encode, upload)
         })
         .await;
         // An upload that failed closed the channel, which is why ffmpeg was stopped.

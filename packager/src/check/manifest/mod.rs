@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use framemill_schemas::object::{ENTRY_MPD, ENTRY_PLAYLIST, MASTER_PLAYLIST, MPD};
+use framemill_schemas::object::{MASTER_PLAYLIST, MPD, entry_mpd, entry_playlist};
 
 use crate::{
     check::{Findings, code},
@@ -37,26 +37,27 @@ pub enum Manifest {
 impl Manifest {
     /// Every manifest a title must have, by key.
     pub fn all(title: &Title) -> BTreeMap<String, Self> {
-        let mut all = vec![
-            (MASTER_PLAYLIST.to_owned(), Self::Master),
-            (ENTRY_PLAYLIST.to_owned(), Self::EntryMaster),
-            (MPD.to_owned(), Self::Mpd),
-            (ENTRY_MPD.to_owned(), Self::EntryMpd),
-        ];
+        let folder = &title.spec.folder;
+        let mut all = BTreeMap::from([
+            (format!("{folder}/{MASTER_PLAYLIST}"), Self::Master),
+            (format!("{folder}/{MPD}"), Self::Mpd),
+            (entry_playlist(folder), Self::EntryMaster),
+            (entry_mpd(folder), Self::EntryMpd),
+        ]);
         for (n, rendition) in title.spec.video.iter().enumerate() {
-            all.push((hls::video_playlist(&rendition.name), Self::Video(n)));
-            all.push((hls::iframe_playlist(&rendition.name), Self::Iframes(n)));
+            all.insert(format!("{folder}/{}", hls::video_playlist(&rendition.name)), Self::Video(n));
+            all.insert(format!("{folder}/{}", hls::iframe_playlist(&rendition.name)), Self::Iframes(n));
         }
         for (n, rendition) in title.spec.audio.iter().enumerate() {
-            all.push((hls::audio_playlist(&rendition.name), Self::Audio(n)));
+            all.insert(format!("{folder}/{}", hls::audio_playlist(&rendition.name)), Self::Audio(n));
         }
-        all.into_iter().map(|(name, kind)| (format!("{}/{name}", title.spec.folder), kind)).collect()
+        all
     }
 
     /// Checks its bytes against the index.
     pub fn check(self, bytes: &[u8], at: &str, title: &Title, findings: &mut Findings) {
         let folder = title.spec.folder.as_str();
-        // Entry manifests are copied one folder up, and their addresses count from there.
+        // Entry manifests lie one folder up, and their addresses count from there.
         let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
         let target_s = title.target_duration_s();
         match self {
