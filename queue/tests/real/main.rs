@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::result_large_err)]
 
 mod claim;
+mod cluster;
 mod connect;
 mod dispatch;
 mod events;

@@ -95,10 +95,13 @@ impl Server {
             .stderr(fs::File::create(path.join("log")).unwrap())
             .spawn()
             .unwrap();
-        let ports = path.join(format!("nats-server_{}.ports", child.id()));
+        // Named after the executable, whatever that is called.
+        let ports = format!("_{}.ports", child.id());
         self.child = Some(child);
         eventually("nats-server listens", async || {
-            let text = fs::read_to_string(&ports).ok()?;
+            let named = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with(&ports);
+            let file = fs::read_dir(path).ok()?.filter_map(Result::ok).find(named)?;
+            let text = fs::read_to_string(file.path()).ok()?;
             let after = text.split("nats://127.0.0.1:").nth(1)?;
             self.port = after.split('"').next()?.parse().ok()?;
             Some(())
@@ -113,7 +116,7 @@ impl Drop for Server {
     }
 }
 
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("FRAMEMILL_NATS__SERVER") {
         return path.into();
     }
