@@ -1,11 +1,6 @@
 //! The plain side: one ffmpeg process, a split filter, and its own HLS output.
 
-use std::{
-    ffi::OsString,
-    path::Path,
-    process::Stdio,
-    time::Instant,
-};
+use std::{ffi::OsString, path::Path, process::Stdio, time::Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use framemill_schemas::{
@@ -77,7 +72,8 @@ pub async fn encode(ffmpeg: &Path, file: &Path, source: &PlainSource, ladder: &L
 /// A rendition's init and segments as one file's bytes.
 pub async fn rendition(out: &Path, name: &str) -> Result<Vec<u8>> {
     let playlist = tokio::fs::read_to_string(out.join(format!("{name}.m3u8"))).await?;
-    let map = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MAP:URI=\"")).context("no init in the playlist")?;
+    let map =
+        playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MAP:URI=\"")).context("no init in the playlist")?;
     let mut bytes = tokio::fs::read(out.join(map.trim_end_matches('"'))).await?;
     for uri in playlist.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         bytes.extend(tokio::fs::read(out.join(uri)).await?);
@@ -100,7 +96,8 @@ fn arguments(file: &Path, source: &PlainSource, ladder: &Ladder) -> Vec<OsString
         let width = (rung.height * source.width / source.height).next_multiple_of(2);
         filter += &format!(";[s{index}]scale={width}:{},setsar=1,format=yuv420p[v{index}]", rung.height);
     }
-    let mut args: Vec<OsString> = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-i"].map(OsString::from).into();
+    let mut args: Vec<OsString> =
+        ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-i"].map(OsString::from).into();
     args.push(file.into());
     let mut push = |values: &[&str]| args.extend(values.iter().map(OsString::from));
     push(&["-filter_complex", &filter]);
@@ -113,7 +110,12 @@ fn arguments(file: &Path, source: &PlainSource, ladder: &Ladder) -> Vec<OsString
         }
         let maxrate = rung.maxrate_kbps.or(rung.bitrate_kbps.map(|kbps| kbps * 3 / 2));
         if let Some(kbps) = maxrate.filter(|_| rung.codec != VideoCodec::Av1) {
-            push(&[&format!("-maxrate:v:{index}"), &format!("{kbps}k"), &format!("-bufsize:v:{index}"), &format!("{kbps}k")]);
+            push(&[
+                &format!("-maxrate:v:{index}"),
+                &format!("{kbps}k"),
+                &format!("-bufsize:v:{index}"),
+                &format!("{kbps}k"),
+            ]);
         }
     }
     push(&["-g", &gop, "-keyint_min", &gop, "-sc_threshold", "0", "-flags", "+cgop"]);

@@ -51,12 +51,9 @@ impl Roles {
             ladders: section.ladders.clone(),
         };
         let shutdown = self.shutdown.clone();
-        // On a thread of its own: its loops borrow from each other, in a way that the compiler
-        // cannot prove to be movable between threads.
-        self.tasks.spawn_blocking(move || {
+        self.tasks.spawn(async move {
             let parts = SchedulerParts { config, queue, store, listener, view, shutdown };
-            let ended = tokio::runtime::Handle::current().block_on(framemill_scheduler::run::run(parts));
-            ("scheduler", ended.map_err(|error| chain(&error)))
+            ("scheduler", framemill_scheduler::run(parts).await.map_err(|error| chain(&error)))
         });
     }
 

@@ -79,13 +79,30 @@ pub async fn show(
     if asset.tenant.as_str() != tenant {
         return Err(missing());
     }
-    let key = key_of(&asset, &path).ok_or_else(missing)?;
-    send(&state, &key, &headers).await?.ok_or_else(missing)
+    let wanted = wanted(&asset, &path).ok_or_else(missing)?;
+    send(&state, &wanted, &headers).await?.ok_or_else(missing)
 }
 
-/// The object's key, if the path names one that was published: the entry manifests, or anything
-/// inside the folder of the generation that viewers get.
-fn key_of(asset: &AssetRecord, path: &str) -> Option<String> {
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// The copy of an entry manifest by this key: the name is kept, what it says may change.
+    Entry(String),
+    /// An object that never changes.
+    Immutable(String),
+}
+
+impl Wanted {
+    fn key(&self) -> &str {
+        match self {
+            Self::Entry(key) | Self::Immutable(key) => key,
+        }
+    }
+}
+
+/// What the path names, if that was published: the entry manifests, or anything inside the folder
+/// of the generation that viewers get.
+fn wanted(asset: &AssetRecord, path: &str) -> Option<Wanted> {
     let published = asset.published.as_ref().filter(|_| asset.state == AssetState::Published)?;
     let plain = |part: &str| {
         !part.is_empty()
@@ -97,17 +114,29 @@ fn key_of(asset: &AssetRecord, path: &str) -> Option<String> {
     }
     let key = format!("{}/{path}", object::asset_folder(&asset.tenant, asset.id));
     let generation = object::generation_folder(&asset.tenant, asset.id, &published.generation);
-    let inside = key.strip_prefix(&generation).is_some_and(|rest| rest.starts_with('/'));
-    (inside || path == MASTER_PLAYLIST || path == MPD).then_some(key)
+    match path {
+        // What the entry manifests are copies of: there from the moment the record says published.
+        MASTER_PLAYLIST => Some(Wanted::Entry(published.master.key.clone())),
+        MPD => Some(Wanted::Entry(published.mpd.key.clone())),
+        _ => {
+            let inside = key.strip_prefix(&generation).is_some_and(|rest| rest.starts_with('/'));
+            inside.then_some(Wanted::Immutable(key))
+        }
+    }
 }
 
-async fn send(state: &ApiState, key: &str, headers: &HeaderMap) -> Result<Option<Response>, ApiError> {
+async fn send(state: &ApiState, wanted: &Wanted, headers: &HeaderMap) -> Result<Option<Response>, ApiError> {
+    let key = wanted.key();
     let Some((stored, meta)) = state.store.head(key).await? else { return Ok(None) };
     let etag = format!("\"{}\"", stored.etag);
     let part = part(headers, stored.bytes, &etag);
     let content_type = if meta.content_type.is_empty() { object::content_type(key) } else { &meta.content_type };
     // Behind a key it is one caller's answer: shared caches keep out.
-    let cache_control = meta.cache_control.replace("public", "private");
+    let cache_control = match wanted {
+        Wanted::Entry(_) => object::CACHE_ENTRY,
+        Wanted::Immutable(_) => &meta.cache_control,
+    };
+    let cache_control = cache_control.replace("public", "private");
     let mut response = match part {
         Part::NotModified => StatusCode::NOT_MODIFIED.into_response(),
         Part::Outside => {
@@ -119,7 +148,7 @@ async fn send(state: &ApiState, key: &str, headers: &HeaderMap) -> Result<Option
             let range = if let Part::Bytes(range) = &part { Some(range.clone()) } else { None };
             let Some(object) = state.store.get_stream(None, key, range.clone()).await? else { return Ok(None) };
             if object.etag != stored.etag {
-                // An entry manifest was replaced between the two questions.
+                // Somebody writes into this bucket besides the farm.
                 return Err(ApiError::new(Kind::Unavailable, "the object has just changed; ask again"));
             }
             let length = object.length;
@@ -178,8 +207,10 @@ mod tests {
     fn only_the_published_generation_is_shown() {
         let asset = asset(AssetState::Published);
         let folder = object::asset_folder(&asset.tenant, asset.id);
-        for good in ["master.m3u8", "manifest.mpd", "g2-0000abcd/720p/1.m4s", "g2-0000abcd/report.json"] {
-            assert_eq!(key_of(&asset, good), Some(format!("{folder}/{good}")), "{good}");
+        assert_eq!(wanted(&asset, "master.m3u8"), Some(Wanted::Entry("m".to_owned())));
+        assert_eq!(wanted(&asset, "manifest.mpd"), Some(Wanted::Entry("d".to_owned())));
+        for good in ["g2-0000abcd/720p/1.m4s", "g2-0000abcd/report.json", "g2-0000abcd/master.m3u8"] {
+            assert_eq!(wanted(&asset, good), Some(Wanted::Immutable(format!("{folder}/{good}"))), "{good}");
         }
         for bad in [
             "",
@@ -197,14 +228,14 @@ mod tests {
             "g2-0000abcd/a b",
             "../master.m3u8",
         ] {
-            assert_eq!(key_of(&asset, bad), None, "{bad}");
+            assert_eq!(wanted(&asset, bad), None, "{bad}");
         }
     }
 
     #[test]
     fn nothing_is_shown_that_is_not_published() {
         for state in [AssetState::Accepted, AssetState::Failed, AssetState::Cancelled, AssetState::Doomed] {
-            assert_eq!(key_of(&asset(state), MASTER_PLAYLIST), None, "{state:?}");
+            assert_eq!(wanted(&asset(state), MASTER_PLAYLIST), None, "{state:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use framemill_schemas::{
     asset::{AssetState, Published},
-    object::{CACHE_ENTRY, CACHE_IMMUTABLE, StoredObject, asset_folder, generation_folder},
+    object::{CACHE_IMMUTABLE, StoredObject, generation_folder},
 };
 use framemill_storage::{Meta, Put};
 use reqwest::Method;
@@ -15,7 +15,6 @@ async fn published_objects_are_streamed() {
     let farm = Farm::local().await;
     let asset = farm.submit(r#"{"source":"https://example.net/film.mp4"}"#).await;
     let (record, _) = farm.asset(asset.id).await;
-    let folder = asset_folder(&record.tenant, record.id);
     let generation = generation_folder(&record.tenant, record.id, &record.generation);
     let put = async |key: String, body: &'static [u8], cache: &str| -> StoredObject {
         let meta = Meta { cache_control: cache.to_owned(), ..Meta::default() };
@@ -24,7 +23,7 @@ async fn published_objects_are_streamed() {
             Put::Exists { .. } => panic!("a new folder"),
         }
     };
-    put(format!("{folder}/master.m3u8"), b"#EXTM3U\n", CACHE_ENTRY).await;
+    let entry = put(format!("{generation}.m3u8"), b"#EXTM3U\n", CACHE_IMMUTABLE).await;
     let segment = put(format!("{generation}/720p/1.m4s"), b"0123456789", CACHE_IMMUTABLE).await;
     let base = format!("/preview/default/{}", asset.id);
     let name = generation.rsplit('/').next().unwrap();
@@ -34,7 +33,7 @@ async fn published_objects_are_streamed() {
     farm.change(asset.id, |asset| {
         asset.state = AssetState::Published;
         let generation = asset.generation.clone();
-        asset.published = Some(Published { generation, master: segment.clone(), mpd: segment.clone() });
+        asset.published = Some(Published { generation, master: entry.clone(), mpd: segment.clone() });
     })
     .await;
 
