@@ -70,6 +70,8 @@ async fn run(
     let start = Start {
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),
+        // A chunk that waits for its check delays nobody; an encoder that waits delays everything.
+        nice: tools.nice(),
         args: command::decode(tools.ffmpeg(), media),
         outputs: usize::from(media == Media::Audio),
         stdin: true,

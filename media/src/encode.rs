@@ -145,7 +145,14 @@ async fn run<C: Cutter>(
     report: Report<'_>,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
-    let start = Start { program: tools.ffmpeg(), setpriv: tools.setpriv(), args, outputs: cutters.len(), stdin: false };
+    let start = Start {
+        program: tools.ffmpeg(),
+        setpriv: tools.setpriv(),
+        nice: None,
+        args,
+        outputs: cutters.len(),
+        stdin: false,
+    };
     let mut child = child::start(start).await?;
     let outputs = std::mem::take(&mut child.outputs);
     let stdout = child.stdout.take().expect("it was just started");

@@ -53,7 +53,7 @@ impl Roles {
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             let parts = SchedulerParts { config, queue, store, listener, view, shutdown };
-            ("scheduler", framemill_scheduler::run(parts).await.map_err(|error| chain(&error)))
+            ("scheduler", framemill_scheduler::run::run(parts).await.map_err(|error| chain(&error)))
         });
     }
 

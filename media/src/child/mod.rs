@@ -48,11 +48,16 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a child may take to exit once all its pipes are closed.
 const EXIT: Duration = Duration::from_secs(20);
 
+/// Niceness of a child that yields: well below an encoder's, and still running beside it.
+const YIELDING: &str = "10";
+
 /// What to start.
 pub(crate) struct Start<'a> {
     pub program: &'a Path,
     /// `setpriv`, where there is one.
     pub setpriv: Option<&'a Path>,
+    /// `nice`, for a child that yields to those without it.
+    pub nice: Option<&'a Path>,
     pub args: Vec<OsString>,
     /// Extra pipes the child writes, numbered from [`FIRST_PIPE`].
     pub outputs: usize,
@@ -85,14 +90,16 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Child, Failure> {
         Failure::new(Class::Resource, "ffmpeg-not-started", format!("{name} cannot be started: {error}"))
             .mend("check the path in [ffmpeg], and the limits on processes and open files")
     };
-    let mut command = match start.setpriv {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(start.program);
-            command
-        }
-        None => Command::new(start.program),
-    };
+    let mut line: Vec<OsString> = Vec::new();
+    if let Some(setpriv) = start.setpriv {
+        line.extend([setpriv.into(), "--pdeathsig".into(), "KILL".into(), "--".into()]);
+    }
+    if let Some(nice) = start.nice {
+        line.extend([nice.into(), "-n".into(), YIELDING.into()]);
+    }
+    line.push(start.program.into());
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]);
     let mut outputs = Vec::with_capacity(start.outputs);
     let mut mappings = Vec::with_capacity(start.outputs);
     for (child_fd, _) in (FIRST_PIPE..).zip(0..start.outputs) {

@@ -28,7 +28,9 @@ impl Script {
     async fn start(&self, outputs: usize) -> Child {
         let setpriv = Path::new("/usr/bin/setpriv");
         let setpriv = setpriv.exists().then_some(setpriv);
-        super::start(Start { program: &self.path, setpriv, args: Vec::new(), outputs, stdin: false }).await.unwrap()
+        super::start(Start { program: &self.path, setpriv, nice: None, args: Vec::new(), outputs, stdin: false })
+            .await
+            .unwrap()
     }
 
     /// The process id a script wrote; waits until it has.
@@ -175,7 +177,14 @@ async fn back_pressure_is_not_a_stall() {
 
 #[tokio::test]
 async fn what_does_not_exist_is_a_failure_of_this_machine() {
-    let start = Start { program: Path::new("/nonexistent"), setpriv: None, args: Vec::new(), outputs: 0, stdin: false };
+    let start = Start {
+        program: Path::new("/nonexistent"),
+        setpriv: None,
+        nice: None,
+        args: Vec::new(),
+        outputs: 0,
+        stdin: false,
+    };
     let failure = super::start(start).await.err().unwrap();
     assert_eq!((failure.class, failure.code.as_str()), (Class::Resource, "ffmpeg-not-started"));
 }

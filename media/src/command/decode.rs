@@ -11,7 +11,8 @@ use crate::decode::Media;
 pub(crate) fn decode(program: &Path, media: Media) -> Vec<OsString> {
     let mut command = base(program);
     command.args(["-xerror", "-err_detect", "explode", "-protocol_whitelist", "pipe", "-format_whitelist", "mov"]);
-    command.args(["-f", "mov"]).input("pipe:0");
+    // Parts are decoded side by side: threads within one would only cost.
+    command.args(["-threads", "1", "-f", "mov"]).input("pipe:0");
     match media {
         Media::Video => {
             command.map("0:v:0").args(["-fps_mode", "passthrough"]).format("null").output("-");

@@ -60,7 +60,14 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn start(&self, args: Vec<std::ffi::OsString>) -> Start<'_> {
-        Start { program: self.tools.ffprobe(), setpriv: self.tools.setpriv(), args, outputs: 0, stdin: false }
+        Start {
+            program: self.tools.ffprobe(),
+            setpriv: self.tools.setpriv(),
+            nice: None,
+            args,
+            outputs: 0,
+            stdin: false,
+        }
     }
 
     async fn index(&self) -> Result<Probe, Failure> {

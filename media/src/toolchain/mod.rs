@@ -77,6 +77,7 @@ struct Inner {
     ffmpeg: PathBuf,
     ffprobe: PathBuf,
     setpriv: Option<PathBuf>,
+    nice: Option<PathBuf>,
     version: String,
     encoders: BTreeSet<String>,
 }
@@ -113,7 +114,7 @@ impl Toolchain {
                 encoders = names;
             }
         }
-        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, version, encoders })))
+        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, nice: on_path("nice"), version, encoders })))
     }
 
     /// What ffmpeg calls its version.
@@ -136,6 +137,11 @@ impl Toolchain {
 
     pub(crate) fn setpriv(&self) -> Option<&Path> {
         self.0.setpriv.as_deref()
+    }
+
+    /// Starts a child that yields to the encoders, where there is one.
+    pub(crate) fn nice(&self) -> Option<&Path> {
+        self.0.nice.as_deref()
     }
 }
 
@@ -175,7 +181,8 @@ async fn ask(
     key: &'static str,
     args: &[&str],
 ) -> Result<String, ToolchainError> {
-    let start = Start { program, setpriv, args: args.iter().map(Into::into).collect(), outputs: 0, stdin: false };
+    let start =
+        Start { program, setpriv, nice: None, args: args.iter().map(Into::into).collect(), outputs: 0, stdin: false };
     let tool = program.display().to_string();
     let (stdout, exit) = capture(start, ANSWER_BYTES_MAX, ANSWER, &CancellationToken::new())
         .await

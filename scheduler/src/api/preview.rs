@@ -79,20 +79,20 @@ pub async fn show(
     if asset.tenant.as_str() != tenant {
         return Err(missing());
     }
-    let wanted = wanted(&asset, &path).ok_or_else(missing)?;
-    send(&state, &wanted, &headers).await?.ok_or_else(missing)
+    let found = published_at(&asset, &path).ok_or_else(missing)?;
+    send(&state, &found, &headers).await?.ok_or_else(missing)
 }
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
+enum Found {
     /// The copy of an entry manifest by this key: the name is kept, what it says may change.
     Entry(String),
     /// An object that never changes.
     Immutable(String),
 }
 
-impl Wanted {
+impl Found {
     fn key(&self) -> &str {
         match self {
             Self::Entry(key) | Self::Immutable(key) => key,
@@ -102,7 +102,7 @@ impl Wanted {
 
 /// What the path names, if that was published: the entry manifests, or anything inside the folder
 /// of the generation that viewers get.
-fn wanted(asset: &AssetRecord, path: &str) -> Option<Wanted> {
+fn published_at(asset: &AssetRecord, path: &str) -> Option<Found> {
     let published = asset.published.as_ref().filter(|_| asset.state == AssetState::Published)?;
     let plain = |part: &str| {
         !part.is_empty()
@@ -116,25 +116,25 @@ fn wanted(asset: &AssetRecord, path: &str) -> Option<Wanted> {
     let generation = object::generation_folder(&asset.tenant, asset.id, &published.generation);
     match path {
         // What the entry manifests are copies of: there from the moment the record says published.
-        MASTER_PLAYLIST => Some(Wanted::Entry(published.master.key.clone())),
-        MPD => Some(Wanted::Entry(published.mpd.key.clone())),
+        MASTER_PLAYLIST => Some(Found::Entry(published.master.key.clone())),
+        MPD => Some(Found::Entry(published.mpd.key.clone())),
         _ => {
             let inside = key.strip_prefix(&generation).is_some_and(|rest| rest.starts_with('/'));
-            inside.then_some(Wanted::Immutable(key))
+            inside.then_some(Found::Immutable(key))
         }
     }
 }
 
-async fn send(state: &ApiState, wanted: &Wanted, headers: &HeaderMap) -> Result<Option<Response>, ApiError> {
-    let key = wanted.key();
+async fn send(state: &ApiState, found: &Found, headers: &HeaderMap) -> Result<Option<Response>, ApiError> {
+    let key = found.key();
     let Some((stored, meta)) = state.store.head(key).await? else { return Ok(None) };
     let etag = format!("\"{}\"", stored.etag);
     let part = part(headers, stored.bytes, &etag);
     let content_type = if meta.content_type.is_empty() { object::content_type(key) } else { &meta.content_type };
     // Behind a key it is one caller's answer: shared caches keep out.
-    let cache_control = match wanted {
-        Wanted::Entry(_) => object::CACHE_ENTRY,
-        Wanted::Immutable(_) => &meta.cache_control,
+    let cache_control = match found {
+        Found::Entry(_) => object::CACHE_ENTRY,
+        Found::Immutable(_) => &meta.cache_control,
     };
     let cache_control = cache_control.replace("public", "private");
     let mut response = match part {
@@ -207,10 +207,10 @@ mod tests {
     fn only_the_published_generation_is_shown() {
         let asset = asset(AssetState::Published);
         let folder = object::asset_folder(&asset.tenant, asset.id);
-        assert_eq!(wanted(&asset, "master.m3u8"), Some(Wanted::Entry("m".to_owned())));
-        assert_eq!(wanted(&asset, "manifest.mpd"), Some(Wanted::Entry("d".to_owned())));
+        assert_eq!(published_at(&asset, "master.m3u8"), Some(Found::Entry("m".to_owned())));
+        assert_eq!(published_at(&asset, "manifest.mpd"), Some(Found::Entry("d".to_owned())));
         for good in ["g2-0000abcd/720p/1.m4s", "g2-0000abcd/report.json", "g2-0000abcd/master.m3u8"] {
-            assert_eq!(wanted(&asset, good), Some(Wanted::Immutable(format!("{folder}/{good}"))), "{good}");
+            assert_eq!(published_at(&asset, good), Some(Found::Immutable(format!("{folder}/{good}"))), "{good}");
         }
         for bad in [
             "",
@@ -228,14 +228,14 @@ mod tests {
             "g2-0000abcd/a b",
             "../master.m3u8",
         ] {
-            assert_eq!(wanted(&asset, bad), None, "{bad}");
+            assert_eq!(published_at(&asset, bad), None, "{bad}");
         }
     }
 
     #[test]
     fn nothing_is_shown_that_is_not_published() {
         for state in [AssetState::Accepted, AssetState::Failed, AssetState::Cancelled, AssetState::Doomed] {
-            assert_eq!(wanted(&asset(state), MASTER_PLAYLIST), None, "{state:?}");
+            assert_eq!(published_at(&asset(state), MASTER_PLAYLIST), None, "{state:?}");
         }
     }
 }
