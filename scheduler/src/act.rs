@@ -11,6 +11,7 @@ use framemill_schemas::{
     ids::{AssetId, JobId},
     job::{JOB_VERSION, JobRecord, JobState},
     key::job_key,
+    object::Generation,
     subject,
     trace::TraceContext,
 };
@@ -46,8 +47,8 @@ pub struct Actor {
     pub store: Store,
     /// What the records say.
     pub view: View,
-    /// Assets whose entry manifests this process has seen to be right.
-    pub(crate) entries_right: Mutex<HashSet<(AssetId, u32)>>,
+    /// Generations whose entry manifests this process has seen to be right.
+    pub(crate) entries_right: Mutex<HashSet<(AssetId, Generation)>>,
 }
 
 impl Actor {
@@ -71,6 +72,8 @@ impl Actor {
             match action {
                 Action::Create(job) => self.create(entry, job, &trace).await?,
                 Action::Cancel(job) => self.cancel(job).await?,
+                Action::Revive(job) => self.revive(job).await?,
+                Action::GoOn => self.go_on(entry).await?,
                 Action::Size => self.size(entry).await?,
                 Action::Fail(failure) => self.fail(entry, failure).await?,
                 Action::Publish(candidate) => self.publish(entry, &candidate).await?,
@@ -116,6 +119,13 @@ impl Actor {
     /// Takes a job that is not terminal; its holder sees the change and stops its ffmpeg.
     async fn cancel(&self, id: JobId) -> Result<(), ActError> {
         let Some(summary) = self.view.job(id) else { return Ok(()) };
+        // Decided a while ago, perhaps: an asset that goes on meanwhile wants its jobs.
+        let wanted = |entry: &AssetEntry| {
+            entry.record.state == AssetState::Accepted && entry.record.generation.number == summary.generation
+        };
+        if self.view.asset(summary.asset).is_some_and(|entry| wanted(&entry)) {
+            return Ok(());
+        }
         let Some((record, revision)) = self.queue.jobs().get(&summary.record_key).await? else { return Ok(()) };
         let Ok(cancelled) = transition::cancel(record, now_ms()) else { return Ok(()) };
         fenced_is_done(self.queue.jobs().update(&summary.record_key, &cancelled, revision).await)?;

@@ -31,6 +31,10 @@ pub enum Action {
     Cancel(JobId),
     /// Write down how many encoder slots the plan is made for.
     Size,
+    /// Make a job ready that ended without being done.
+    Revive(JobId),
+    /// Forget the failure that a redrive is about.
+    GoOn,
     /// Give the asset up.
     Fail(Failure),
     /// Make a generation visible.
@@ -67,8 +71,16 @@ pub fn advance(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> Vec<Action> {
         return cancel_all(jobs, |_| true);
     }
     let mut actions = cancel_all(jobs, |job| job.generation != asset.generation.number);
-    // A redrive is under way: its failure stays until every job of it is ready again.
+    // A redrive is under way: the failure stays until every job of the generation may run again.
     if asset.failure.is_some() {
+        let ended = |job: &&Arc<JobSummary>| {
+            job.generation == asset.generation.number
+                && matches!(job.state, JobState::Failed | JobState::Dead | JobState::Cancelled)
+        };
+        actions.extend(jobs.iter().filter(ended).map(|job| Action::Revive(job.id)));
+        if actions.is_empty() {
+            actions.push(Action::GoOn);
+        }
         return actions;
     }
     let stage = Stage::new(asset, jobs);

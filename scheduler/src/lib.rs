@@ -18,6 +18,7 @@ mod ops;
 mod page;
 pub mod plan;
 mod publish;
+mod revive;
 pub mod run;
 mod stored;
 pub mod view;

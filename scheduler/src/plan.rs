@@ -20,6 +20,12 @@ use crate::chunk::{self, Chunking};
 
 /// Longest title, in milliseconds: its indexes still fit their records.
 pub const TITLE_MS_MAX: u64 = 12 * 3600 * 1000;
+/// Most bytes of one job's segment index; the rest of a record is small.
+const INDEX_BYTES_MAX: u64 = framemill_schemas::wire::RECORD_BYTES_MAX as u64 * 7 / 8;
+/// Bytes of a segment in an index, with the longest names.
+const SEGMENT_INDEX_BYTES: u64 = 400;
+/// Bytes of a keyframe in an index.
+const KEYFRAME_INDEX_BYTES: u64 = 48;
 /// Widest rendition; H.264 level 6.2 ends there.
 const WIDTH_MAX: u32 = 8192;
 
@@ -69,6 +75,7 @@ pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
         Seek::Points(_) => chunk::chunks(grid, segment_frames, asset.slots),
     };
 
+    refuse_indexes(&rungs, &chunking, segment_frames, gop_frames, grid.frames)?;
     let mut parts = BTreeMap::new();
     let mut parts_of: BTreeMap<VideoCodec, Vec<JobId>> = BTreeMap::new();
     let codecs: BTreeSet<_> = rungs.iter().map(|rung| rung.codec).collect();
@@ -199,6 +206,26 @@ fn refuse(asset: &AssetRecord, probe: &Probe) -> Result<(), Failure> {
         .mend("use engine: prefer-hardware or software, or add a node with a hardware encoder"));
     }
     Ok(())
+}
+
+/// Refuses what would not fit the records it is written into, before anything is encoded.
+fn refuse_indexes(
+    rungs: &[SizedRung],
+    chunking: &Chunking,
+    segment_frames: u32,
+    gop_frames: u32,
+    frames: u64,
+) -> Result<(), Failure> {
+    let longest = chunking.ranges.iter().map(|range| range.end - range.start).max().unwrap_or(0);
+    let groups = u64::from(segment_frames / gop_frames);
+    let entry_bytes = SEGMENT_INDEX_BYTES + groups * KEYFRAME_INDEX_BYTES;
+    let pictures = longest.div_ceil(u64::from(segment_frames)) * rungs.len() as u64 * entry_bytes;
+    let sound = frames.div_ceil(u64::from(segment_frames)) * SEGMENT_INDEX_BYTES;
+    if pictures.max(sound) <= INDEX_BYTES_MAX {
+        return Ok(());
+    }
+    let reason = format!("{frames} frames in segments of {segment_frames} give an index larger than a record may be");
+    Err(Failure::input("too-many-segments", reason).mend("use a ladder with longer segments, or submit it in parts"))
 }
 
 /// Whole frames closest to a length; at least one.

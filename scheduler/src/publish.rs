@@ -12,7 +12,7 @@ use framemill_schemas::{
     failure::{Class, Failure},
     ids::{AssetId, JobId},
     job::JobRecord,
-    object::{self, MASTER_PLAYLIST, MPD, StoredObject, asset_folder, content_type},
+    object::{self, Generation, MASTER_PLAYLIST, MPD, StoredObject, asset_folder, content_type},
     subject,
 };
 use framemill_storage::Meta;
@@ -64,7 +64,7 @@ impl Actor {
         let Some(published) = asset.published.as_ref().filter(|_| asset.state == AssetState::Published) else {
             return Ok(());
         };
-        let known = (asset.id, published.generation.number);
+        let known = (asset.id, published.generation.clone());
         if self.entries_right().contains(&known) {
             return Ok(());
         }
@@ -107,7 +107,7 @@ impl Actor {
         Ok(())
     }
 
-    fn entries_right(&self) -> MutexGuard<'_, HashSet<(AssetId, u32)>> {
+    fn entries_right(&self) -> MutexGuard<'_, HashSet<(AssetId, Generation)>> {
         // A set of plain values: a panic elsewhere cannot have left it half-changed.
         self.entries_right.lock().unwrap_or_else(PoisonError::into_inner)
     }

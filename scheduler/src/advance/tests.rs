@@ -121,6 +121,8 @@ impl<F: Fn(&JobSummary) -> Fate> World<F> {
                 }
             }
             Action::Cancel(id) => self.change(id, |job| job.state = JobState::Cancelled),
+            Action::Revive(id) => self.change(id, |job| job.state = JobState::Ready),
+            Action::GoOn => self.asset.failure = None,
             Action::Size => self.asset.slots = 2,
             Action::Fail(_) | Action::Publish(_) => self.end = Some(action),
         }
@@ -283,10 +285,33 @@ fn what_ends_badly_says_why() {
 }
 
 #[test]
-fn a_redrive_under_way_is_left_alone() {
-    let mut world = World::new(bad_source);
-    world.asset.failure = Some(Failure::input("no-video", "the source holds no pictures"));
-    assert_eq!(advance(&world.asset, &world.jobs), []);
+fn a_redrive_brings_every_job_back_and_then_goes_on() {
+    let mut world = World::new(good);
+    for _ in 0..30 {
+        for action in advance(&world.asset, &world.jobs) {
+            world.act(action);
+        }
+        world.step(0, false);
+    }
+    // One job was given up, and what ran was cancelled with the asset.
+    let unfinished: Vec<_> = world.jobs.iter().filter(|job| !job.state.is_terminal()).map(|job| job.id).collect();
+    for (index, id) in unfinished.iter().enumerate() {
+        world.change(*id, |job| job.state = if index == 0 { JobState::Dead } else { JobState::Cancelled });
+    }
+    world.asset.failure = Some(Failure::new(Class::Transient, "holder-lost", "three workers died"));
+    let revived: Vec<_> = unfinished.iter().map(|id| Action::Revive(*id)).collect();
+    let mut actions = advance(&world.asset, &world.jobs);
+    actions.sort_by_key(|action| revived.iter().position(|revived| revived == action));
+    assert_eq!(actions, revived);
+    // Interrupted and looked at again, it goes on with the rest.
+    for action in actions.into_iter().skip(1) {
+        world.act(action);
+    }
+    assert_eq!(advance(&world.asset, &world.jobs), [revived[0].clone()]);
+    world.act(revived[0].clone());
+    assert_eq!(advance(&world.asset, &world.jobs), [Action::GoOn]);
+    world.act(Action::GoOn);
+    assert!(matches!(world.run(&[]), Action::Publish(_)));
 }
 
 #[test]

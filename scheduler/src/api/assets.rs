@@ -84,6 +84,7 @@ pub async fn submit(
         tenant,
         folders: &state.config.folders,
         bucket: state.store.bucket(),
+        owner: caller.tenant.as_ref(),
     };
     let submitted = ops::submit(&state.queue, parts).await?;
     let location = format!("/v1/assets/{}", submitted.asset.id);

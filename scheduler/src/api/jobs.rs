@@ -139,6 +139,6 @@ pub async fn retry(
     JobPath(id): JobPath,
 ) -> Result<(StatusCode, Json<Redriven>), ApiError> {
     let job = find(&state, &caller, id)?;
-    ops::redrive(&state.queue, &state.view, &job).await?;
+    ops::redrive(&state.queue, &job).await?;
     Ok((StatusCode::ACCEPTED, Json(Redriven { job: id })))
 }

@@ -14,9 +14,15 @@ use framemill_storage::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::watch::chain;
-use crate::view::{AssetEntry, View};
+use crate::{
+    clock::now_ms,
+    view::{AssetEntry, View},
+};
 
 const EVERY: Duration = Duration::from_secs(10);
+/// How long after its last job's end a generation is left alone: longer than a holder that was cut
+/// off takes to stop.
+const SETTLED_MS: i64 = 60_000;
 
 /// What a pass removed, or would remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,8 +64,12 @@ pub async fn tick(queue: &Queue, store: &Store, view: &View, entry: &AssetEntry)
     let asset = &entry.record;
     let doomed = asset.doomed();
     let through = *doomed.end();
-    // Whoever still runs may still put: wait for the driver to have cancelled every job.
-    let busy = view.jobs_of(asset.id).iter().any(|job| job.generation <= through && !job.state.is_terminal());
+    // Whoever runs, or ran until a moment ago and does not know yet that it was cancelled, may put.
+    let settled = now_ms() - SETTLED_MS;
+    let busy = view
+        .jobs_of(asset.id)
+        .iter()
+        .any(|job| job.generation <= through && (!job.state.is_terminal() || job.ended_ms > settled));
     if doomed.is_empty() && asset.state != AssetState::Doomed || busy {
         return Ok(Collected::default());
     }

@@ -35,9 +35,10 @@ async fn drive(actor: &Arc<Actor>) {
     let mut tasks = JoinSet::new();
     loop {
         // An asset is driven by one task at a time; one that changes meanwhile is driven again.
-        let idle: Vec<AssetId> =
-            waiting.iter().filter(|id| !running.values().any(|held| held == *id)).copied().collect();
-        for id in idle.into_iter().take(ASSETS_AT_ONCE - running.len()) {
+        // The newest first: after a start every old title waits to be looked at once.
+        let idle = waiting.iter().rev().filter(|id| !running.values().any(|held| held == *id)).copied();
+        let idle: Vec<AssetId> = idle.take(ASSETS_AT_ONCE - running.len()).collect();
+        for id in idle {
             waiting.remove(&id);
             let actor = actor.clone();
             let handle = tasks.spawn(async move { tick(&actor, id).await });

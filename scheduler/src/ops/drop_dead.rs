@@ -6,7 +6,7 @@ use framemill_schemas::{
     job::{JobRecord, JobState},
 };
 
-use super::{CAS_TRIES_MAX, OpError, now_ms, redrive::job_event};
+use super::{CAS_TRIES_MAX, OpError, job_event, now_ms};
 
 /// Lets a dead job go: it leaves the list of what waits for an operator.
 pub async fn drop_dead(queue: &Queue, key: &str, id: JobId) -> Result<(), OpError> {

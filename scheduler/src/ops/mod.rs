@@ -27,6 +27,7 @@ use uuid::Uuid;
 pub use cancel::cancel;
 pub use check::check;
 pub use drop_dead::drop_dead;
+pub(crate) use redrive::job_event;
 pub use redrive::redrive;
 pub use remove::remove;
 pub use retry::retry;

@@ -22,8 +22,8 @@ use super::{OpError, asset_event, generation, now_ms};
 /// Format of idempotency records written by this version.
 const IDEMPOTENCY_VERSION: u32 = 1;
 
-/// Where the farm's own bucket holds what it made, tenant by tenant.
-const OUTPUTS: [&str; 2] = ["vod/", "live/"];
+/// Folders of the farm's own bucket that hold a tenant's objects, each in one of its own.
+const OWNED: [&str; 2] = ["uploads", "vod"];
 
 /// What a submission is made of.
 #[derive(Clone, Debug)]
@@ -38,8 +38,10 @@ pub struct SubmitParts<'a> {
     pub tenant: Tenant,
     /// Folders below which path sources may lie.
     pub folders: &'a [PathBuf],
-    /// The farm's own bucket: what it holds of other tenants is no source.
+    /// The farm's own bucket.
     pub bucket: &'a str,
+    /// The only tenant whose objects the caller may name; `None` for whoever sits at the machine.
+    pub owner: Option<&'a Tenant>,
 }
 
 /// What became of a submission.
@@ -105,8 +107,7 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
             return Ok(Submitted { asset, accepted: Accepted::Before });
         }
     }
-    check_owner(&parts.submission.source, parts.bucket, &parts.tenant)
-        .map_err(|fault| OpError::Refused(vec![fault]))?;
+    check_owner(&parts.submission.source, parts.bucket, parts.owner).map_err(|fault| OpError::Refused(vec![fault]))?;
     let source =
         resolve(parts.submission.source, parts.folders).await.map_err(|fault| OpError::Refused(vec![fault]))?;
     let id = match (id, &key) {
@@ -179,15 +180,15 @@ async fn reserve(idempotency: &Records<IdempotencyRecord>, key: &str, body: &str
     }
 }
 
-/// Guards what the farm made for one tenant from being another's source.
-fn check_owner(source: &Source, bucket: &str, tenant: &Tenant) -> Result<(), FieldError> {
-    let Source::S3 { bucket: asked, key } = source else { return Ok(()) };
-    let foreign = |output: &str| key.starts_with(output) && !key.starts_with(&format!("{output}{tenant}/"));
-    if asked != bucket || !OUTPUTS.into_iter().any(foreign) {
+/// The farm's keys read more than one tenant's objects: a caller that is bound to a tenant names
+/// only what is that tenant's own.
+fn check_owner(source: &Source, bucket: &str, owner: Option<&Tenant>) -> Result<(), FieldError> {
+    let (Source::S3 { bucket: asked, key }, Some(tenant)) = (source, owner) else { return Ok(()) };
+    if asked == bucket && OWNED.iter().any(|folder| key.starts_with(&format!("{folder}/{tenant}/"))) {
         return Ok(());
     }
     let detail = format!("the object {source} is not this tenant's");
-    Err(FieldError::new("/source", detail, "name an object that the tenant owns"))
+    Err(FieldError::new("/source", detail, format!("put it at s3://{bucket}/uploads/{tenant}/, or use https://")))
 }
 
 /// Where a source really lies. Addresses are checked by whoever reads them, at every redirect; a
@@ -281,18 +282,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_for_another_tenant_is_no_source() {
+    fn a_tenant_names_only_its_own_objects() {
         let tenant: Tenant = "cinema".parse().unwrap();
         for (bucket, key, allowed) in [
+            ("farm", "uploads/cinema/film.mp4", true),
             ("farm", "vod/cinema/a/g1/720p/1.m4s", true),
             ("farm", "vod/other/a/g1/720p/1.m4s", false),
-            ("farm", "vod/cinema-2/a", false),
-            ("farm", "live/other/c/1.m4s", false),
-            ("farm", "uploads/film.mp4", true),
-            ("elsewhere", "vod/other/film.mp4", true),
+            ("farm", "uploads/cinema-2/film.mp4", false),
+            ("farm", "film.mp4", false),
+            ("elsewhere", "uploads/cinema/film.mp4", false),
         ] {
             let source = Source::S3 { bucket: bucket.to_owned(), key: key.to_owned() };
-            assert_eq!(check_owner(&source, "farm", &tenant).is_ok(), allowed, "{source}");
+            assert_eq!(check_owner(&source, "farm", Some(&tenant)).is_ok(), allowed, "{source}");
+            assert_eq!(check_owner(&source, "farm", None), Ok(()), "{source}");
         }
     }
 }

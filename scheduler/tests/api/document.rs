@@ -18,6 +18,7 @@ const OPERATIONS: [(&str, &str); 22] = [
     ("get", "/v1/jobs/{id}"),
     ("post", "/v1/jobs/{id}/retry"),
     ("get", "/v1/dead"),
+    ("post", "/v1/assets/{id}/check"),
     ("post", "/v1/dead/{job}/redrive"),
     ("delete", "/v1/dead/{job}"),
     ("get", "/v1/events"),

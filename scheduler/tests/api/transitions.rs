@@ -1,5 +1,8 @@
 //! Cancel, retry, remove, redrive and drop, as records show them.
 
+use std::time::Duration;
+
+use framemill_scheduler::{act::Actor, loops::drive};
 use framemill_schemas::{
     api::{AssetView, JobView, Page, Redriven},
     asset::AssetState,
@@ -63,6 +66,15 @@ async fn a_dead_job_is_redriven_with_its_asset() {
     let response = farm.post(&format!("/v1/dead/{}/redrive", dead.id), "").await;
     assert_eq!(response.status(), 202);
     assert_eq!(response.json::<Redriven>().await.unwrap().job, dead.id);
+    // The driver does the rest, from the records alone.
+    let actor = Actor::new(farm.queue.clone(), farm.store.clone(), farm.view.clone());
+    let going_on = async {
+        while farm.asset(asset.id).await.0.failure.is_some() {
+            farm.view.take_dirty().await;
+            drive::tick(&actor, asset.id).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), going_on).await.unwrap();
     for (job, state) in [(&dead, JobState::Ready), (&cancelled, JobState::Ready), (&done, JobState::Done)] {
         assert_eq!(farm.job_state(job).await, state, "{}", job.unit);
     }
