@@ -65,17 +65,19 @@ impl Store {
     }
 
     async fn delete_each(&self, keys: &[String]) -> Result<(), StoreError> {
-        stream::iter(keys)
-            .map(|key| async move {
-                match self.client.delete_object().bucket(&self.shared.bucket).key(key).send().await {
-                    Ok(_) => Ok(()),
-                    Err(error) if fault::code(&error).as_deref() == Some("NoSuchKey") => Ok(()),
-                    Err(error) => Err(fault::explain(self.call("DeleteObject", key), &error)),
-                }
-            })
+        // Owned keys: a closure over borrowed ones gives a future that cannot be proven sendable.
+        stream::iter(keys.to_vec().into_iter().map(|key| self.delete_one(key)))
             .buffer_unordered(SINGLE_DELETES_AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
         Ok(())
+    }
+
+    async fn delete_one(&self, key: String) -> Result<(), StoreError> {
+        match self.client.delete_object().bucket(&self.shared.bucket).key(&key).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if fault::code(&error).as_deref() == Some("NoSuchKey") => Ok(()),
+            Err(error) => Err(fault::explain(self.call("DeleteObject", &key), &error)),
+        }
     }
 }

@@ -88,6 +88,11 @@ impl Roles {
     /// Waits until the process was told to end and every role has, or until one ended by itself:
     /// then all are stopped, and that one's fault is the answer.
     pub async fn end(mut self) -> Result<(), CliError> {
+        self.ended().await
+    }
+
+    /// As [`Roles::end`]. Cancel-safe until a role has ended.
+    pub async fn ended(&mut self) -> Result<(), CliError> {
         let mut fault = None;
         let draining = self.shutdown.drain.clone();
         let stopping = self.shutdown.stop.clone();

@@ -1,7 +1,7 @@
 //! Feeds the view from both buckets and from heartbeats. A watch that ends is started anew; it
 //! then delivers every record again, so nothing is missed.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use framemill_queue::{Change, Queue, Records};
 use futures_util::StreamExt;
@@ -15,20 +15,32 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs until `stop`.
 pub async fn run(queue: &Queue, view: &View, stop: &CancellationToken) {
-    tokio::join!(
-        again(stop, || feed(queue.assets(), |change| view.put_asset(change))),
-        again(stop, || feed(queue.jobs(), |change| view.put_job(change))),
-        again(stop, || heartbeats(queue, view)),
-    );
+    tokio::join!(assets(queue, view, stop), jobs(queue, view, stop), workers(queue, view, stop));
 }
 
-async fn again<F: Future<Output = ()>>(stop: &CancellationToken, start: impl Fn() -> F) {
-    while stop.run_until_cancelled(start()).await.is_some() {
-        let _ = stop.run_until_cancelled(tokio::time::sleep(AGAIN_AFTER)).await;
+async fn assets(queue: &Queue, view: &View, stop: &CancellationToken) {
+    while stop.run_until_cancelled(feed(queue.assets(), view, View::put_asset)).await.is_some() {
+        pause(stop).await;
     }
 }
 
-async fn feed<T>(records: &Records<T>, put: impl Fn(Change<T>))
+async fn jobs(queue: &Queue, view: &View, stop: &CancellationToken) {
+    while stop.run_until_cancelled(feed(queue.jobs(), view, View::put_job)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn workers(queue: &Queue, view: &View, stop: &CancellationToken) {
+    while stop.run_until_cancelled(heartbeats(queue, view)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn pause(stop: &CancellationToken) {
+    let _ = stop.run_until_cancelled(tokio::time::sleep(AGAIN_AFTER)).await;
+}
+
+async fn feed<T>(records: &Records<T>, view: &View, put: fn(&View, Change<T>))
 where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
@@ -37,7 +49,7 @@ where
             let mut changes = std::pin::pin!(changes);
             while let Some(change) = changes.next().await {
                 match change {
-                    Ok(change) => put(change),
+                    Ok(change) => put(view, change),
                     Err(error) => tracing::warn!(error = %chain(&error), "record skipped"),
                 }
             }
