@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::{
     self,
     consumer::{DeliverPolicy, push},
-    stream::Stream,
+    stream::{RawMessageErrorKind, Stream},
 };
 use futures_util::StreamExt;
 use tokio::time::sleep;
@@ -47,9 +47,16 @@ impl Follow {
         Ok((follow, none))
     }
 
-    /// Whether messages can come now.
-    pub fn is_live(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.losses == self.link.now().losses)
+    /// Whether nothing is left in the stream after the last message that was handed out. Asked
+    /// of the stream, and not of the consumer: that one is made anew without a word when it is
+    /// lost, and messages come in the order of the stream.
+    pub async fn is_at_end(&mut self) -> Result<bool, String> {
+        let newest = self.link.call(self.stream.get_last_raw_message_by_subject(&self.filter)).await;
+        match newest.map_err(|error| error.to_string())? {
+            Ok(newest) => Ok(newest.sequence <= self.last),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The next message, with its sequence. Waits as long as it takes. Cancel-safe.

@@ -19,8 +19,11 @@ pub const UNSENT_MAX: usize = 64;
 pub const HOLDER_LOST: &str = "holder-lost";
 /// Symptom of a source that an encoder breaks on again and again.
 pub const SOURCE_BREAKS_ENCODER: &str = "source-breaks-encoder";
-/// Symptoms that start like this are an encoder's or decoder's own: it crashed, hung or gave up.
+/// Symptoms that start like this are an encoder's or decoder's own: it crashed or gave up.
 const TOOL_SYMPTOM: &str = "ffmpeg-";
+/// Those among them that say nothing about the source: a slow or frozen machine or file server
+/// makes it stall, and the process table is the node's.
+const NODE_SYMPTOMS: [&str; 3] = ["ffmpeg-stalled", "ffmpeg-lost", "ffmpeg-not-started"];
 
 /// Why a transition may not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -202,7 +205,8 @@ fn spend(job: &mut JobRecord, failure: Failure, transition: &str, now_ms: i64) {
 /// The failure that blames the source, when `failure` repeats an earlier one of the same job
 /// since it was last redriven: on another node, or on every attempt there is.
 fn blame_source(job: &JobRecord, failure: &Failure) -> Option<Failure> {
-    if failure.class != Class::Transient || !failure.code.starts_with(TOOL_SYMPTOM) {
+    let suspect = failure.code.starts_with(TOOL_SYMPTOM) && !NODE_SYMPTOMS.contains(&failure.code.as_str());
+    if failure.class != Class::Transient || !suspect {
         return None;
     }
     // Every spent attempt left one failure, so these are the earlier ones of this drive.

@@ -204,6 +204,12 @@ fn an_encoder_that_breaks_the_same_way_blames_the_source() {
         (&[1, 1, 1], &["ffmpeg-crashed", "ffmpeg-crashed", "ffmpeg-crashed"], JobState::Failed),
         (&[1, 2], &["ffmpeg-crashed", "ffmpeg-stalled"], JobState::Ready),
         (&[1, 2, 3], &["ffmpeg-crashed", "ffmpeg-stalled", "ffmpeg-failed"], JobState::Dead),
+        (&[1, 2], &["ffmpeg-failed", "ffmpeg-failed"], JobState::Failed),
+        (&[1, 2], &["ffmpeg-stalled", "ffmpeg-stalled"], JobState::Ready),
+        (&[1, 2, 3], &["ffmpeg-stalled", "ffmpeg-stalled", "ffmpeg-stalled"], JobState::Dead),
+        (&[1, 1, 1], &["ffmpeg-stalled", "ffmpeg-stalled", "ffmpeg-stalled"], JobState::Dead),
+        (&[1, 2, 3], &["ffmpeg-lost", "ffmpeg-lost", "ffmpeg-lost"], JobState::Dead),
+        (&[1, 2, 3], &["ffmpeg-not-started", "ffmpeg-not-started", "ffmpeg-not-started"], JobState::Dead),
         (&[1, 2], &["put-timed-out", "put-timed-out"], JobState::Ready),
     ] {
         let mut job = job();

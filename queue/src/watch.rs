@@ -21,9 +21,12 @@ use crate::{
     records::{Records, is_marker},
 };
 
-/// How long a watch waits for the last of the initial values. A record that is deleted while it
-/// is being delivered leaves a gap that the count of pending messages does not show.
-const SETTLED: Duration = Duration::from_secs(1);
+/// How long a watch waits for the next of the initial values before it asks whether there is one.
+/// A record that is deleted while it is being delivered leaves a gap that the count of pending
+/// messages does not show; a busy server is silent too.
+const ASK: Duration = Duration::from_secs(1);
+/// How long a list goes on without hearing anything.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// One step of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,11 +74,18 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Records<T> {
         Ok(Watch { changes: changes.boxed() })
     }
 
-    /// The records whose keys match `filter`, with their revisions.
+    /// The records whose keys match `filter`, with their revisions: all of them, or an error when
+    /// the server falls silent on the way.
     pub async fn list(&self, filter: &str) -> Result<Vec<(String, T, u64)>, RecordError> {
         let mut watch = self.watch(filter).await?;
         let mut found: HashMap<String, (T, u64)> = HashMap::new();
-        while let Some(change) = watch.next().await {
+        loop {
+            let heard = timeout(SILENCE_MAX, watch.next()).await.map_err(|_| {
+                let seconds = SILENCE_MAX.as_secs();
+                RecordError::Unavailable(format!("NATS sent nothing for {seconds} s in the middle of a list"))
+            })?;
+            // A watch never ends.
+            let Some(change) = heard else { break };
             match change? {
                 Change::Put { key, value, revision } => {
                     found.insert(key, (*value, revision));
@@ -135,15 +145,18 @@ impl<T: DeserializeOwned> Watching<T> {
                     let (revision, message) = self.follow.next().await;
                     return self.read(revision, &message);
                 }
-                Initial::Waiting => match timeout(SETTLED, self.follow.next()).await {
+                Initial::Waiting => match timeout(ASK, self.follow.next()).await {
                     Ok((revision, message)) => {
                         if message.info().is_ok_and(|info| info.pending == 0) {
                             self.initial = Initial::Delivered;
                         }
                         return self.read(revision, &message);
                     }
-                    Err(_) if self.follow.is_live() => self.initial = Initial::Delivered,
-                    Err(_) => {}
+                    Err(_) => match self.follow.is_at_end().await {
+                        Ok(true) => self.initial = Initial::Delivered,
+                        Ok(false) => {}
+                        Err(error) => tracing::debug!(error, "it is not known yet whether more is to come"),
+                    },
                 },
             }
         }

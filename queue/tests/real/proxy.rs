@@ -1,5 +1,6 @@
 //! A proxy before the server that can break, and that can lose an answer: the change goes
-//! through, and the connection breaks before anybody learns of it.
+//! through, and the connection breaks before anybody learns of it. It can also hold back what
+//! the server says, as a busy server does.
 
 use std::sync::{
     Arc,
@@ -19,6 +20,7 @@ pub struct Proxy {
     armed: Arc<AtomicBool>,
     lost: Arc<AtomicUsize>,
     broken: Arc<watch::Sender<bool>>,
+    held: Arc<watch::Sender<bool>>,
 }
 
 impl Proxy {
@@ -26,7 +28,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let proxy =
-            Self { port, armed: Arc::default(), lost: Arc::default(), broken: Arc::new(watch::Sender::new(false)) };
+            Self { port, armed: Arc::default(), lost: Arc::default(), broken: Arc::default(), held: Arc::default() };
         let me = proxy.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -49,6 +51,11 @@ impl Proxy {
     /// Breaks every connection, and lets none through until it is mended.
     pub fn set_broken(&self, broken: bool) {
         self.broken.send_replace(broken);
+    }
+
+    /// Holds back what the server says, or lets it through again.
+    pub fn set_held(&self, held: bool) {
+        self.held.send_replace(held);
     }
 
     /// Loses the answer to the next change of a record.
@@ -83,9 +90,12 @@ impl Proxy {
                 }
             }
         };
+        let mut held = self.held.subscribe();
         let down = async {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+                // The sender lives as long as this proxy.
+                let _ = held.wait_for(|held| !held).await;
                 if cut.load(Ordering::SeqCst) {
                     self.lost.fetch_add(1, Ordering::SeqCst);
                     break;

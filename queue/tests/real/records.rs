@@ -155,3 +155,34 @@ async fn a_watch_of_nothing_is_current_at_once() {
     assert_eq!(soon("current", changes.next()).await.unwrap().unwrap(), Change::Current);
     assert!(records.list(">").await.unwrap().is_empty());
 }
+
+/// Silence alone does not mean that all was said: the server may be busy.
+#[tokio::test]
+async fn a_watch_that_hears_nothing_is_not_current() {
+    const RECORDS: usize = 40;
+    let server = Server::start().await;
+    let proxy = Proxy::before(server.port()).await;
+    let records = texts(&proxy.connect().await);
+    // More than the buffers on the way take.
+    let large = "x".repeat(1024 * 1024);
+    for number in 0..RECORDS {
+        records.create(&format!("k.{number}"), &large).await.unwrap();
+    }
+    let mut changes = records.watch("k.*").await.unwrap();
+    proxy.set_held(true);
+    let mut seen = 0;
+    let silent = async {
+        while let Some(change) = changes.next().await {
+            assert_ne!(change.unwrap(), Change::Current, "after {seen} of {RECORDS}");
+            seen += 1;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(3), silent).await.is_err());
+    assert!(seen < RECORDS, "nothing was held back");
+    proxy.set_held(false);
+    while soon("the rest", changes.next()).await.unwrap().unwrap() != Change::Current {
+        seen += 1;
+    }
+    assert_eq!(seen, RECORDS);
+    assert_eq!(records.list("k.*").await.unwrap().len(), RECORDS);
+}
