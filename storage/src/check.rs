@@ -38,7 +38,7 @@ pub(crate) async fn check(store: &Store, create_bucket: bool) -> Result<(), Stor
 }
 
 /// A listing, because unlike a HEAD its refusal has a body that says why.
-async fn reach(store: &Store) -> Result<(), StoreError> {
+pub(crate) async fn reach(store: &Store) -> Result<(), StoreError> {
     let bucket = &store.shared.bucket;
     match store.client.list_objects_v2().bucket(bucket).prefix(TRIAL_FOLDER).max_keys(1).send().await {
         Ok(_) => Ok(()),

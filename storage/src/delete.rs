@@ -66,7 +66,7 @@ impl Store {
 
     async fn delete_each(&self, keys: &[String]) -> Result<(), StoreError> {
         // Owned keys: a closure over borrowed ones gives a future that cannot be proven sendable.
-        stream::iter(keys.to_vec().into_iter().map(|key| self.delete_one(key)))
+        stream::iter(keys.iter().cloned().map(|key| self.delete_one(key)))
             .buffer_unordered(SINGLE_DELETES_AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;

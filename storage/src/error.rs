@@ -139,7 +139,7 @@ pub enum StoreError {
         /// The key.
         key: String,
     },
-    /// A source in another bucket that cannot be read, however often it is tried.
+    /// A source that cannot be read, however often it is tried.
     #[error("the source s3://{bucket}/{key} cannot be read ({cause}); check its name and the rights of the access key")]
     Source {
         /// Its bucket.

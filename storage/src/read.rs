@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::timeout;
 
 use crate::{
+    check,
     error::StoreError,
     fault::{self, Call},
     meta::{self, Meta},
@@ -115,7 +116,7 @@ impl Store {
     /// Size and entity tag (without quotes) of an object in any bucket; `None` when there is none.
     ///
     /// # Errors
-    /// [`StoreError::Source`] when the bucket is missing or closed to us.
+    /// [`StoreError::Source`] when it is closed to us, or another bucket is missing.
     pub async fn head_in(&self, bucket: &str, key: &str) -> Result<Option<(u64, String)>, StoreError> {
         let call = Call { bucket, ..self.call("HeadObject", key) };
         check_source(call)?;
@@ -125,7 +126,7 @@ impl Store {
                 Ok(Some((bytes, plain_etag(output.e_tag()))))
             }
             Err(error) if fault::status(&error) == Some(404) => Ok(None),
-            Err(error) => Err(self.blame_source(call, fault::explain(call, &error))),
+            Err(error) => Err(self.blame_source(call, fault::explain(call, &error)).await),
         }
     }
 
@@ -137,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Range`] when the range starts behind the end; [`StoreError::Source`] when
-    /// another bucket is missing or closed to us.
+    /// a bucket is given and the object is closed to us, or another bucket is missing.
     pub async fn get_stream(
         &self,
         bucket: Option<&str>,
@@ -149,9 +150,11 @@ impl Store {
             Some(_) => check_source(call)?,
             None => check_key(key)?,
         }
-        let opened = self.open(call, range).await;
-        let opened = if bucket.is_some() { opened.map_err(|error| self.blame_source(call, error)) } else { opened };
-        let Some(mut output) = opened? else { return Ok(None) };
+        let opened = match self.open(call, range).await {
+            Err(error) if bucket.is_some() => return Err(self.blame_source(call, error).await),
+            opened => opened?,
+        };
+        let Some(mut output) = opened else { return Ok(None) };
         let length = length(&output);
         Ok(Some(ObjectStream {
             size: output.content_range().and_then(total_of).unwrap_or(length),
@@ -233,14 +236,21 @@ impl Store {
         }))
     }
 
-    /// What no retry mends about a source in another bucket is the source's fault.
-    fn blame_source(&self, call: Call<'_>, error: StoreError) -> StoreError {
+    /// What no retry mends about a source is the source's fault, in whichever bucket it is.
+    async fn blame_source(&self, call: Call<'_>, error: StoreError) -> StoreError {
         let source =
             |cause: String| StoreError::Source { bucket: call.bucket.to_owned(), key: call.key.to_owned(), cause };
         match error {
-            _ if call.bucket == self.shared.bucket => error,
-            StoreError::NoBucket { .. } => source("there is no such bucket".to_owned()),
-            StoreError::NotAllowed { code, .. } => source(code),
+            // Our own bucket is gone: nothing works any more.
+            StoreError::NoBucket { .. } if call.bucket != self.shared.bucket => {
+                source("there is no such bucket".to_owned())
+            }
+            // A HEAD's refusal has no body and does not tell a closed object from wrong keys; our
+            // own bucket does, and wrong keys are no source's fault.
+            StoreError::NotAllowed { code, .. } => match check::reach(self).await {
+                Ok(()) => source(code),
+                Err(outage) => outage,
+            },
             other => other,
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -167,8 +168,25 @@ enum Lack {
     Room,
     /// Objects cannot be deleted in batches.
     Batches,
+    /// Objects below `closed/` may not be read.
+    Rights,
+    /// The keys were withdrawn: nothing may be read or listed.
+    Keys,
     /// Racing conditional puts are answered with 409 at first.
     Calm,
+}
+
+/// Whether the keys of [`Lack::Keys`] have been withdrawn: they are good at the start.
+static WITHDRAWN: AtomicBool = AtomicBool::new(false);
+
+impl Lacking {
+    fn may_read(&self, key: &str) -> S3Result<()> {
+        match self.what {
+            Lack::Rights if key.starts_with("closed/") => Err(S3Error::new(S3ErrorCode::AccessDenied)),
+            Lack::Keys if WITHDRAWN.load(Ordering::Relaxed) => Err(S3Error::new(S3ErrorCode::InvalidAccessKeyId)),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -206,10 +224,19 @@ impl S3 for Lacking {
     }
 
     async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        self.may_read(&req.input.key)?;
         self.store.head_object(req).await
     }
 
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        self.may_read(&req.input.key)?;
+        self.store.get_object(req).await
+    }
+
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
+        if self.what == Lack::Keys && WITHDRAWN.load(Ordering::Relaxed) {
+            return Err(S3Error::new(S3ErrorCode::InvalidAccessKeyId));
+        }
         self.store.list_objects_v2(req).await
     }
 
@@ -284,4 +311,24 @@ async fn conflicts_of_conditional_puts_are_tried_again() {
     let store = Store::connect(&config).await.unwrap();
     let put = store.put_new("a", Bytes::from("x"), &Meta::default()).await.unwrap();
     assert!(matches!(put, Put::Created(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_source_is_the_inputs_fault_and_withdrawn_keys_are_not() {
+    for (what, class, outage) in [(Lack::Rights, Class::Input, false), (Lack::Keys, Class::Resource, true)] {
+        let root = tempfile::tempdir().unwrap();
+        let config = lacking(root.path(), what).await;
+        let store = Store::connect(&config).await.unwrap();
+        store.put_new("closed/a", Bytes::from("x"), &Meta::default()).await.unwrap();
+        WITHDRAWN.store(what == Lack::Keys, Ordering::Relaxed);
+        for bucket in [config.bucket.as_str(), "another-bucket"] {
+            let head = store.head_in(bucket, "closed/a").await.unwrap_err();
+            let get = store.get_stream(Some(bucket), "closed/a", None).await.unwrap_err();
+            for error in [head, get] {
+                assert_eq!((error.to_failure().class, error.is_outage()), (class, outage), "{what:?}: {error}");
+            }
+        }
+        // What is not asked for as a source stays the store's trouble.
+        assert!(store.get("closed/a").await.unwrap_err().is_outage(), "{what:?}");
+    }
 }
