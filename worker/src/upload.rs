@@ -17,8 +17,8 @@ use framemill_schemas::{
     spec::JobOutput,
 };
 use framemill_storage::{Meta, Put, Store};
-use futures_util::{StreamExt, stream, stream::FuturesUnordered};
-use tokio::sync::{Semaphore, mpsc};
+use futures_util::{Stream, StreamExt, stream, stream::FuturesUnordered};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tracing::Instrument;
 
 use crate::metrics::Metrics;
@@ -27,8 +27,8 @@ use crate::metrics::Metrics;
 const HELD_KIB_MAX: u32 = 48 * 1024;
 /// Uploads of one job at once.
 const UPLOADS_AT_ONCE: usize = 6;
-/// Look-ups of one job at once, when it resumes.
-const LOOKUPS_AT_ONCE: usize = 16;
+/// Look-ups of one job at once, when it resumes: each reads a whole segment.
+const LOOKUPS_AT_ONCE: usize = 4;
 
 /// Where a job's objects go.
 pub(crate) struct Target {
@@ -188,16 +188,17 @@ impl Uploader {
     pub(crate) async fn upload(
         &self,
         target: &Target,
-        mut arriving: mpsc::Receiver<Cut>,
+        arriving: mpsc::Receiver<Cut>,
         collected: &mut Collected,
         metrics: &Metrics,
     ) -> Result<(), Failure> {
         let mut uploads = FuturesUnordered::new();
+        let mut admitted = std::pin::pin!(admitted(&self.held, arriving));
         let mut open = true;
         while open || !uploads.is_empty() {
             tokio::select! {
-                piece = arriving.recv(), if open && uploads.len() < UPLOADS_AT_ONCE => match piece {
-                    Some(cut) => uploads.push(self.put(target, cut).in_current_span()),
+                piece = admitted.next(), if open && uploads.len() < UPLOADS_AT_ONCE => match piece {
+                    Some((cut, held)) => uploads.push(self.put(target, cut, held).in_current_span()),
                     None => open = false,
                 },
                 Some(stored) = uploads.next(), if !uploads.is_empty() => collected.add(stored?, metrics),
@@ -206,14 +207,7 @@ impl Uploader {
         Ok(())
     }
 
-    async fn put(&self, target: &Target, cut: Cut) -> Result<StoredPiece, Failure> {
-        let bytes = match &cut.piece {
-            Piece::Init(bytes) => bytes.len(),
-            Piece::Segment(segment) => segment.bytes.len(),
-        };
-        // A segment over the whole allowance takes all of it, and goes alone.
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(HELD_KIB_MAX).min(HELD_KIB_MAX);
-        let _held = self.held.acquire_many(kib).await.expect("the semaphore is never closed");
+    async fn put(&self, target: &Target, cut: Cut, _held: SemaphorePermit<'_>) -> Result<StoredPiece, Failure> {
         match cut.piece {
             Piece::Init(bytes) => self.put_init(target, cut.rendition, bytes).await,
             Piece::Segment(segment) => self.put_segment(target, cut.rendition, segment).await,
@@ -280,6 +274,22 @@ impl Collected {
     }
 }
 
+/// Pieces with the memory they may take. The next one is received only once the one before has
+/// its allowance: of each job at most one piece waits for it here, and the cutter behind that.
+fn admitted(held: &Semaphore, arriving: mpsc::Receiver<Cut>) -> impl Stream<Item = (Cut, SemaphorePermit<'_>)> {
+    stream::unfold(arriving, async |mut arriving| {
+        let cut = arriving.recv().await?;
+        let bytes = match &cut.piece {
+            Piece::Init(bytes) => bytes.len(),
+            Piece::Segment(segment) => segment.bytes.len(),
+        };
+        // A segment over the whole allowance takes all of it, and goes alone.
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(HELD_KIB_MAX).min(HELD_KIB_MAX);
+        let permit = held.acquire_many(kib).await.expect("the semaphore is never closed");
+        Some(((cut, permit), arriving))
+    })
+}
+
 fn key_of(target: &Target, rendition: usize, number: Option<u64>) -> String {
     let rendition = &target.renditions[rendition];
     match number {
@@ -313,4 +323,36 @@ fn read_index(number: u64, media: Media, facts: SegmentFacts, object: StoredObje
 
 fn taken(key: &str, how: &str) -> Failure {
     Failure::new(Class::Transient, "object-taken", format!("{key} was written {how}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_piece_of_a_job_waits_for_memory_and_the_others_with_the_cutter() {
+        let held = Semaphore::new(10);
+        let (pieces, arriving) = mpsc::channel(4);
+        for _ in 0..4 {
+            let piece = Piece::Init(Bytes::from(vec![0; 5 * 1024]));
+            pieces.try_send(Cut { rendition: 0, piece }).unwrap();
+        }
+        let mut admitted = std::pin::pin!(admitted(&held, arriving));
+        // Six of the ten: the second piece does not fit beside the first.
+        let (_, first) = admitted.next().await.unwrap();
+        for _ in 0..3 {
+            assert!(admitted.next().now_or_never().is_none());
+            assert_eq!(pieces.capacity(), 2, "the two others are not received");
+        }
+        drop(first);
+        let (_, second) = admitted.next().await.unwrap();
+        assert!(admitted.next().now_or_never().is_none());
+        assert_eq!(pieces.capacity(), 3);
+        drop((second, pieces));
+        assert!(admitted.next().await.is_some());
+        assert!(admitted.next().await.is_some());
+        assert!(admitted.next().await.is_none());
+    }
 }

@@ -9,6 +9,7 @@
 //! Never here: what the child is for.
 
 mod activity;
+mod cpu;
 mod group;
 mod launch;
 mod tail;
@@ -40,8 +41,9 @@ use tail::Tail;
 /// child or the standard library's own exec pipe use.
 pub(crate) const FIRST_PIPE: i32 = 100;
 
-/// How long a child may go without a sign of life. Slow presets at large sizes need seconds for
-/// a picture; a hung one needs for ever.
+/// How long a child that does not compute may go without a sign of life; see
+/// [`Activity::stalled`] for one that does. Slow presets at large sizes need seconds for a
+/// picture; a hung one needs for ever.
 pub(crate) const STALL: Duration = Duration::from_secs(120);
 /// How long a child that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
@@ -129,7 +131,8 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Child, Failure> {
 
 impl Child {
     /// Runs `work`, which drives the child's pipes to their end, beside the child itself. Fails
-    /// when `work` does, when cancelled, and when `activity` shows no sign of life for `stall`;
+    /// when `work` does, when cancelled, and when `activity` shows no sign of life for `stall`
+    /// while the child does not compute either;
     /// the child's whole group is dead when this returns.
     pub async fn supervise<T>(
         mut self,
@@ -139,7 +142,8 @@ impl Child {
         cancel: &CancellationToken,
     ) -> Result<(T, Exit), Failure> {
         let mut work = std::pin::pin!(work);
-        let mut stalled = std::pin::pin!(activity.stalled(stall));
+        let leader = self.child.id();
+        let mut stalled = std::pin::pin!(activity.stalled(stall, move || cpu::used(leader?)));
         let mut exited: Option<ExitStatus> = None;
         let done = loop {
             tokio::select! {
@@ -154,12 +158,12 @@ impl Child {
                     // What it left behind would hold the pipes open for ever.
                     self.group.kill();
                 }
-                () = &mut stalled => {
+                silence = &mut stalled => {
                     self.stop().await;
                     return Err(Failure::new(
                         Class::Transient,
                         "ffmpeg-stalled",
-                        format!("ffmpeg showed no progress for {} s", stall.as_secs()),
+                        format!("ffmpeg showed no progress for {} s", silence.as_secs()),
                     )
                     .evidence(self.tail.text().await));
                 }

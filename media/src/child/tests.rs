@@ -108,6 +108,24 @@ async fn one_that_hangs_is_stopped_at_the_deadline_with_all_its_children() {
 }
 
 #[tokio::test]
+async fn one_that_is_silent_and_computes_is_waited_for() {
+    // It computes until it is told to stop, for several deadlines.
+    let script = script("while [ ! -e enough ]; do :; done; echo done");
+    let mut child = script.start(0).await;
+    let work = drain(&mut child).await;
+    let stall = Duration::from_secs(1);
+    let (activity, cancel) = (Activity::default(), CancellationToken::new());
+    let work = async {
+        let mut work = std::pin::pin!(work);
+        assert!(tokio::time::timeout(stall * 3, &mut work).await.is_err());
+        std::fs::write(script.folder.path().join("enough"), "").unwrap();
+        work.await
+    };
+    let (all, exit) = child.supervise(work, &activity, stall, &cancel).await.unwrap();
+    assert!(all == b"done\n" && exit.status.success());
+}
+
+#[tokio::test]
 async fn a_flood_on_stderr_neither_blocks_it_nor_fills_memory() {
     let script = script(
         "i=0; while [ $i -lt 20000 ]; do echo 'a line of a flood that nobody wants to read' >&2; i=$((i+1)); done; echo done",

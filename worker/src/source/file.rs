@@ -32,7 +32,17 @@ pub(super) struct FileSource {
     shown: String,
     pub bytes: u64,
     pub identity: String,
+    opened: Marks,
     pub faults: Arc<Faults>,
+}
+
+/// What changes with a file's bytes, as closely as this machine tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Marks {
+    bytes: u64,
+    modified_s: i64,
+    modified_ns: i64,
+    inode: u64,
 }
 
 /// A place in a file.
@@ -76,7 +86,8 @@ impl FileSource {
         if meta.len() == 0 {
             return Err(fault::empty(&shown));
         }
-        Ok(Self { file, shown, bytes: meta.len(), identity: identity_of(&meta), faults: Arc::default() })
+        let opened = Marks::of(&meta);
+        Ok(Self { file, shown, bytes: meta.len(), identity: opened.identity(), opened, faults: Arc::default() })
     }
 
     /// Reads exactly `range`. Blocks.
@@ -89,7 +100,7 @@ impl FileSource {
         if meta.len() < self.bytes {
             return Err(fault::truncated(&self.shown, meta.len(), self.bytes));
         }
-        if identity_of(&meta) != self.identity {
+        if Marks::of(&meta) != self.opened {
             return Err(fault::changed(&self.shown));
         }
         read.map_err(|error| blame(&self.shown, &error))?;
@@ -117,9 +128,16 @@ impl FileCursor {
     }
 }
 
-fn identity_of(meta: &Metadata) -> String {
-    let marks = [meta.mtime().to_string(), meta.mtime_nsec().to_string(), meta.ino().to_string()];
-    identity("path", meta.len(), &marks.each_ref().map(String::as_str))
+impl Marks {
+    fn of(meta: &Metadata) -> Self {
+        Self { bytes: meta.len(), modified_s: meta.mtime(), modified_ns: meta.mtime_nsec(), inode: meta.ino() }
+    }
+
+    /// The same on every node. A copy (rsync -t) keeps the second at best, and each mount numbers
+    /// its inodes as it likes: both only tell of changes below this process.
+    fn identity(&self) -> String {
+        identity("path", self.bytes, &[&self.modified_s.to_string()])
+    }
 }
 
 fn outside(shown: &str) -> Failure {
@@ -203,6 +221,26 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_keeps_size_and_second_is_the_same_source() {
+        let place = tempfile::tempdir().unwrap();
+        let identity = |name: &str, bytes: usize, seconds: u64, ns: u32| {
+            let path = place.path().join(name);
+            fs::write(&path, vec![7; bytes]).unwrap();
+            let modified = std::time::UNIX_EPOCH + std::time::Duration::new(seconds, ns);
+            OpenOptions::new().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+            FileSource::open(&path, &[place.path().to_owned()]).unwrap().identity
+        };
+        let original = identity("a.mp4", 1000, 1_700_000_000, 123_456_789);
+        for (name, bytes, seconds, same) in [
+            ("copy.mp4", 1000, 1_700_000_000, true),
+            ("longer.mp4", 1001, 1_700_000_000, false),
+            ("newer.mp4", 1000, 1_700_000_001, false),
+        ] {
+            assert_eq!(identity(name, bytes, seconds, 0) == original, same, "{name}");
+        }
+    }
+
+    #[test]
     fn a_file_that_changes_is_noticed() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("a.mp4");
@@ -210,6 +248,16 @@ mod tests {
         let open = || FileSource::open(&path, &[place.path().to_owned()]).unwrap();
         let source = open();
         assert_eq!(source.read(10..20).unwrap(), vec![7; 10]);
+        assert_eq!(open().identity, source.identity);
+        // Within the second it is the same source to others, and a change to who reads it.
+        let changed = fs::metadata(&path).unwrap().modified().unwrap();
+        let second = changed.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let moment = |ns| std::time::UNIX_EPOCH + std::time::Duration::new(second, ns);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_modified(moment(0)).unwrap();
+        let source = open();
+        file.set_modified(moment(7)).unwrap();
+        assert_eq!(source.read(10..20).unwrap_err().code, "source-changed");
         assert_eq!(open().identity, source.identity);
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.set_modified(std::time::UNIX_EPOCH).unwrap();
