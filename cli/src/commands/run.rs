@@ -12,6 +12,7 @@ use framemill_schemas::{
     object::{MASTER_PLAYLIST, MPD},
     submission::{LadderChoice, Submission},
 };
+use framemill_storage::Store;
 use framemill_telemetry::{LogConfig, Shutdown};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -34,6 +35,10 @@ use crate::{
 
 /// Longest wait for a cancellation to be taken before everything is stopped anyway.
 const CANCEL: Duration = Duration::from_secs(3);
+
+/// How long a role's own fault is looked for when the API does not answer: what a role serves is
+/// gone a moment before its end is seen.
+const ROLE_END: Duration = Duration::from_secs(1);
 
 /// What to do, checked as far as it can be before a farm is started.
 struct Plan {
@@ -136,14 +141,27 @@ async fn encode(plan: &Plan, settings: &Settings, signals: &mut Signals) -> Resu
     let data = DataFolder::open(&settings.data)?;
     let listener =
         startup::listen(settings.scheduler.listen, "the API", "leave --listen out to have a free port").await?;
-    let farm = tokio::select! {
+    let mut farm = tokio::select! {
         farm = Farm::start(settings, data, listener, Shutdown::new()) => farm?,
         () = signals.next() => return Err(interrupted()),
     };
-    let outcome = title(plan, &farm, signals).await;
-    if plan.serve && outcome.is_ok() {
-        signals.next().await;
-        farm.shutdown.drain.cancel();
+    let (listen, store) = (farm.listen, farm.store.clone());
+    let followed = async {
+        let outcome = title(plan, listen, &store, signals).await;
+        if plan.serve && outcome.is_ok() {
+            signals.next().await;
+        }
+        outcome
+    };
+    let mut outcome = tokio::select! {
+        biased;
+        fault = farm.fault() => Err(fault),
+        outcome = followed => outcome,
+    };
+    if outcome.as_ref().is_err_and(|error| error.exit == Exit::Failed)
+        && let Ok(fault) = tokio::time::timeout(ROLE_END, farm.fault()).await
+    {
+        outcome = Err(fault);
     }
     farm.shutdown.drain.cancel();
     farm.shutdown.stop.cancel();
@@ -152,8 +170,9 @@ async fn encode(plan: &Plan, settings: &Settings, signals: &mut Signals) -> Resu
 }
 
 /// One title from submission to its copy.
-async fn title(plan: &Plan, farm: &Farm, signals: &mut Signals) -> Result<(), CliError> {
-    let client = Client::new(&format!("http://{}", farm.listen), None)?;
+async fn title(plan: &Plan, listen: SocketAddr, store: &Store, signals: &mut Signals) -> Result<(), CliError> {
+    let base = format!("http://{listen}");
+    let client = Client::new(&base, None)?;
     let submission = Submission {
         source: plan.file.to_string_lossy().into_owned(),
         ladder: plan.ladder.clone(),
@@ -175,9 +194,9 @@ async fn title(plan: &Plan, farm: &Farm, signals: &mut Signals) -> Result<(), Cl
     }?;
     let verdict = follow::verdict(&end);
     if let (Some(out), AssetState::Published) = (&plan.out, end.state) {
-        export::export(&farm.store, &end, out).await?;
+        export::export(store, &end, out).await?;
     }
-    say(plan, &end, &format!("http://{}", farm.listen));
+    say(plan, &end, &base);
     verdict
 }
 

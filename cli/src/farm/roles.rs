@@ -13,7 +13,10 @@ use framemill_schemas::ids::NodeId;
 use framemill_storage::Store;
 use framemill_telemetry::{Shutdown, health};
 use framemill_worker::{WorkerConfig, WorkerParts, source::SourcesConfig};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    task::{JoinError, JoinSet},
+};
 
 use super::startup;
 use crate::{config::SchedulerSection, exit::CliError};
@@ -23,17 +26,22 @@ const RETURN: Duration = Duration::from_secs(20);
 /// What a machine-facing listener that cannot be had is answered with.
 const HEALTH_MEND: &str = "choose another with --health";
 
+/// A role's name, and how it ended.
+type Ended = (&'static str, Result<(), String>);
+
 /// The roles of this process.
 #[derive(Debug)]
 pub struct Roles {
-    tasks: JoinSet<(&'static str, Result<(), String>)>,
+    tasks: JoinSet<Ended>,
     shutdown: Shutdown,
+    /// Why the first one that ended by itself did.
+    fault: Option<CliError>,
 }
 
 impl Roles {
     /// None yet.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { tasks: JoinSet::new(), shutdown }
+        Self { tasks: JoinSet::new(), shutdown, fault: None }
     }
 
     /// Starts a scheduler.
@@ -85,16 +93,23 @@ impl Roles {
         });
     }
 
+    /// Waits until a role ended by itself, which stops the others; its fault is the answer.
+    /// Cancel-safe. Never returns when every role ended because it was told to.
+    pub async fn fault(&mut self) -> CliError {
+        loop {
+            if let Some(fault) = &self.fault {
+                return fault.clone();
+            }
+            match self.tasks.join_next().await {
+                Some(ended) => self.take(ended),
+                None => return std::future::pending().await,
+            }
+        }
+    }
+
     /// Waits until the process was told to end and every role has, or until one ended by itself:
     /// then all are stopped, and that one's fault is the answer.
     pub async fn end(mut self) -> Result<(), CliError> {
-        self.ended().await
-    }
-
-    /// As [`Roles::end`]. Cancel-safe until a role has ended.
-    pub async fn ended(&mut self) -> Result<(), CliError> {
-        let mut fault = None;
-        let draining = self.shutdown.drain.clone();
         let stopping = self.shutdown.stop.clone();
         let deadline = async {
             stopping.cancelled().await;
@@ -105,28 +120,34 @@ impl Roles {
             let ended = tokio::select! {
                 ended = self.tasks.join_next() => ended,
                 () = &mut deadline => {
-                    fault.get_or_insert_with(|| {
+                    self.fault.get_or_insert_with(|| {
                         CliError::failed(format!("a role did not return within {} s", RETURN.as_secs()))
                             .mend("nothing is lost: what it held goes to others; please report its log")
                     });
                     break;
                 }
             };
-            let said = match ended {
+            match ended {
+                Some(ended) => self.take(ended),
                 None => break,
-                Some(Ok((_, Ok(())))) if draining.is_cancelled() || stopping.is_cancelled() => None,
-                Some(Ok((role, Ok(())))) => Some(format!("the {role} ended by itself")),
-                Some(Ok((role, Err(error)))) => Some(format!("the {role} failed: {error}")),
-                Some(Err(error)) => Some(format!("a role broke: {error}")),
-            };
-            if let Some(said) = said {
-                tracing::error!(fault = said, "a role ended; stopping the others");
-                fault.get_or_insert_with(|| CliError::failed(said).mend("the log above says more"));
-                self.shutdown.stop.cancel();
-                self.shutdown.drain.cancel();
             }
         }
-        fault.map_or(Ok(()), Err)
+        self.fault.map_or(Ok(()), Err)
+    }
+
+    /// Takes note of a role's end. One that nobody asked for ends the others.
+    fn take(&mut self, ended: Result<Ended, JoinError>) {
+        let Shutdown { drain, stop } = &self.shutdown;
+        let said = match ended {
+            Ok((_, Ok(()))) if drain.is_cancelled() || stop.is_cancelled() => return,
+            Ok((role, Ok(()))) => format!("the {role} ended by itself"),
+            Ok((role, Err(error))) => format!("the {role} failed: {error}"),
+            Err(error) => format!("a role broke: {error}"),
+        };
+        tracing::error!(fault = said, "a role ended; stopping the others");
+        self.fault.get_or_insert_with(|| CliError::failed(said).mend("the log above says more"));
+        stop.cancel();
+        drain.cancel();
     }
 }
 
@@ -162,4 +183,45 @@ pub async fn health(
     });
     tokio::spawn(health::serve(listener, ready, shutdown.stop.clone()));
     Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles() -> Roles {
+        let mut roles = Roles::new(Shutdown::new());
+        let stop = roles.shutdown.stop.clone();
+        roles.tasks.spawn(async move {
+            stop.cancelled().await;
+            ("packager", Ok(()))
+        });
+        roles
+    }
+
+    #[tokio::test]
+    async fn a_role_that_ends_by_itself_is_seen_at_once_and_ends_the_others() {
+        let ends: [(Ended, &str); 2] = [
+            (("worker", Err("no disk".to_owned())), "the worker failed: no disk"),
+            (("scheduler", Ok(())), "the scheduler ended by itself"),
+        ];
+        for (end, said) in ends {
+            let mut roles = roles();
+            roles.tasks.spawn(async move { end });
+            assert_eq!(roles.fault().await.what, said);
+            assert!(roles.shutdown.stop.is_cancelled());
+            // Asked again, and at the end of all, it is the same one.
+            assert_eq!(roles.fault().await.what, said);
+            assert_eq!(roles.end().await.unwrap_err().what, said);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_asked_for_is_no_fault() {
+        let mut roles = roles();
+        roles.shutdown.stop.cancel();
+        let asked = tokio::time::timeout(Duration::from_millis(200), roles.fault()).await;
+        assert!(asked.is_err(), "{asked:?}");
+        assert_eq!(roles.end().await, Ok(()));
+    }
 }

@@ -90,6 +90,11 @@ impl Farm {
         }
     }
 
+    /// Waits until a role ended by itself; its fault is the answer. Cancel-safe.
+    pub async fn fault(&mut self) -> CliError {
+        self.roles.fault().await
+    }
+
     /// Waits until the farm was told to end, and ends it; or until a part of it failed.
     pub async fn end(self) -> Result<(), CliError> {
         let ended = self.roles.end().await;
