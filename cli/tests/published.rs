@@ -1,5 +1,5 @@
 //! What viewers get: every frame of every kind of source, judged and played by others than us.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "../../media/tests/support/source.rs"]
 #[allow(dead_code, reason = "the media crate's tests use the rest")]
@@ -13,7 +13,11 @@ use std::{
 
 use serde_json::Value;
 use source::{HEIGHT, KINDS, expected, generate, numbers};
-use support::{Place, clip};
+use support::{
+    Place, SMALL_LADDER, clip,
+    up::{asset, is_ready, submit, up},
+    wait,
+};
 
 /// The ffmpeg that makes sources and reads results back.
 fn ffmpeg() -> Command {
@@ -82,6 +86,22 @@ fn a_published_title_passes_every_judge_and_plays() {
     judge("judge.mjs", &[&tree]);
     judge("play.mjs", &["--tree", &tree, "hls"]);
     judge("play.mjs", &["--tree", &tree, "dash"]);
+}
+
+#[test]
+fn a_titles_page_plays_and_tells_what_became_of_it() {
+    let place = Place::new();
+    clip(&place.path().join("clip.mp4"), 9, "320x180");
+    place.write("ladder.yaml", SMALL_LADDER);
+    let (_farm, api, health) = up(&place, "data");
+    wait("ready", 20, || is_ready(&health));
+    let id = submit(&place, &api, "clip.mp4", "./ladder.yaml");
+    let done = wait("the title's end", 120, || {
+        let title = asset(&api, &id);
+        (title["state"] != "accepted").then_some(title)
+    });
+    assert_eq!(done["state"], "published", "{done}");
+    judge("page.mjs", &[&format!("http://{api}/assets/{id}")]);
 }
 
 /// Runs an outside judge. One that is not installed, or finds no browser, has judged nothing.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod outside;
+pub mod up;
 
 use std::{
     path::{Path, PathBuf},
