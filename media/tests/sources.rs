@@ -48,8 +48,9 @@ async fn sources_that_are_no_film_are_refused_with_a_reason() {
         cover.display()
     ));
     refused(tools, with_cover, "no-video").await;
-    let hdr =
-        made(&format!("{PICTURE} {X264} -color_trc smpte2084 -color_primaries bt2020 -colorspace bt2020nc -f mp4"));
+    // Said of the frames: newer builds let those decide, whatever the encoder is told.
+    let pq = "-vf setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=bt2020nc";
+    let hdr = made(&format!("{PICTURE} {pq} {X264} -f mp4"));
     refused(tools, hdr, "hdr-not-taken").await;
     let nothing = made(&format!("{PICTURE} {X264} -frames:v 0 -f mp4 -movflags +empty_moov"));
     refused(tools, nothing, "no-frames").await;
