@@ -40,7 +40,7 @@ pub struct PackagerParts {
 pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
     let PackagerParts { queue, store, tools, node, slots, shutdown } = parts;
     tracing::info!(%node, slots, ffmpeg = tools.version(), "packager started");
-    let handlers = Handlers { node: node.clone(), queue: queue.clone(), store, tools, metrics: Metrics::new() };
+    let handlers = Handlers { queue: queue.clone(), store, tools, metrics: Metrics::new() };
     let runner =
         RunnerConfig { node, process: Uuid::new_v4(), role: "packager", lanes: Lane::all(&KINDS), slots, lease: LEASE };
     runner::serve(queue, runner, Arc::new(handlers), shutdown.drain.clone(), shutdown.stop.clone()).await

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rate::{FrameGrid, Ratio};
+use crate::rate::FrameGrid;
 
 /// Most seek points kept: a record stays small however long the title is.
 pub const SEEK_POINTS_MAX: usize = 8192;
@@ -94,11 +94,4 @@ pub struct AudioTrack {
     pub title: Option<String>,
     /// Whether the source marks it as the default.
     pub default: bool,
-}
-
-impl Probe {
-    /// The picture origin as a time: ticks and the seconds per tick.
-    pub fn origin(&self) -> (i64, Ratio) {
-        (self.video.grid.origin_ticks, self.video.grid.time_base)
-    }
 }

@@ -10,7 +10,6 @@ use framemill_media::toolchain::Toolchain;
 use framemill_queue::runner::{Attempt, Handler};
 use framemill_schemas::{
     failure::{Class, Failure},
-    ids::NodeId,
     spec::{JobOutput, JobSpec},
 };
 use framemill_telemetry::span;
@@ -25,7 +24,6 @@ use crate::{
 
 /// What jobs are run with.
 pub(crate) struct Jobs {
-    pub(crate) node: NodeId,
     pub(crate) reader: SourceReader,
     pub(crate) tools: Toolchain,
     pub(crate) uploader: Uploader,
@@ -39,7 +37,7 @@ impl Handler for Jobs {
         let outcome = self.dispatch(attempt).instrument(span).await;
         let class = outcome.as_ref().map(|_| ()).map_err(|failure| failure.class);
         self.metrics.attempt(attempt.job.kind(), class, started.elapsed().as_secs_f64());
-        outcome.map_err(|failure| Failure { node: Some(self.node.clone()), attempt: attempt.job.attempt, ..failure })
+        outcome
     }
 }
 

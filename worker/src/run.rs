@@ -79,7 +79,7 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let lanes = lanes(&tools);
     let slots = config.slots();
     tracing::info!(%node, slots, ffmpeg = tools.version(), "worker started");
-    let jobs = Jobs { node: node.clone(), reader, tools, uploader: Uploader::new(store), metrics: Metrics::new() };
+    let jobs = Jobs { reader, tools, uploader: Uploader::new(store), metrics: Metrics::new() };
     let runner = RunnerConfig { node, process: Uuid::new_v4(), role: "worker", lanes, slots, lease: LEASE };
     runner::serve(queue, runner, Arc::new(jobs), shutdown.drain.clone(), shutdown.stop.clone()).await?;
     Ok(())

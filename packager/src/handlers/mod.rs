@@ -15,7 +15,6 @@ use framemill_queue::{
 use framemill_schemas::{
     failure::{Class, Failure},
     finding::Report,
-    ids::NodeId,
     spec::{JobOutput, JobSpec},
 };
 use framemill_storage::Store;
@@ -27,7 +26,6 @@ use crate::metrics::Metrics;
 
 /// What jobs are run with.
 pub(crate) struct Handlers {
-    pub(crate) node: NodeId,
     pub(crate) queue: Queue,
     pub(crate) store: Store,
     pub(crate) tools: Toolchain,
@@ -41,7 +39,7 @@ impl Handler for Handlers {
         let outcome = self.dispatch(attempt).instrument(span).await;
         let class = outcome.as_ref().map(|_| ()).map_err(|failure| failure.class);
         self.metrics.attempt(attempt.job.kind(), class, started.elapsed().as_secs_f64());
-        outcome.map_err(|failure| Failure { node: Some(self.node.clone()), attempt: attempt.job.attempt, ..failure })
+        outcome
     }
 }
 

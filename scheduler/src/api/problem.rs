@@ -12,6 +12,8 @@ use framemill_schemas::{api::Problem, field_error::FieldError};
 use framemill_storage::StoreError;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as ResponseDoc, ResponseBuilder};
 
+use crate::chain::chain;
+
 /// Seconds after which a client may try again when a part of the farm is away.
 const RETRY_AFTER_S: u64 = 2;
 /// Media type of every error.
@@ -202,18 +204,6 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::unavailable("the object store", &error)
     }
-}
-
-/// An error with everything that caused it, for a log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// What any operation may answer instead of what it is for; for the OpenAPI document.

@@ -13,8 +13,8 @@ use framemill_schemas::{
 use framemill_storage::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::watch::chain;
 use crate::{
+    chain::chain,
     clock::now_ms,
     view::{AssetEntry, View},
 };
@@ -23,15 +23,6 @@ const EVERY: Duration = Duration::from_secs(10);
 /// How long after its last job's end a generation is left alone: longer than a holder that was cut
 /// off takes to stop.
 const SETTLED_MS: i64 = 60_000;
-
-/// What a pass removed, or would remove.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
-    /// Keys of objects.
-    pub objects: Vec<String>,
-    /// Removed assets.
-    pub assets: u64,
-}
 
 /// Why an asset is collected later.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +51,12 @@ pub async fn run(queue: &Queue, store: &Store, view: &View, stop: &CancellationT
 }
 
 /// Collects what is doomed of one asset.
-pub async fn tick(queue: &Queue, store: &Store, view: &View, entry: &AssetEntry) -> Result<Collected, CollectError> {
+pub async fn tick(queue: &Queue, store: &Store, view: &View, entry: &AssetEntry) -> Result<(), CollectError> {
     let asset = &entry.record;
     let doomed = asset.doomed();
+    if doomed.is_empty() && asset.state != AssetState::Doomed {
+        return Ok(());
+    }
     let through = *doomed.end();
     // Whoever runs, or ran until a moment ago and does not know yet that it was cancelled, may put.
     let settled = now_ms() - SETTLED_MS;
@@ -70,36 +64,33 @@ pub async fn tick(queue: &Queue, store: &Store, view: &View, entry: &AssetEntry)
         .jobs_of(asset.id)
         .iter()
         .any(|job| job.generation <= through && (!job.state.is_terminal() || job.ended_ms > settled));
-    if doomed.is_empty() && asset.state != AssetState::Doomed || busy {
-        return Ok(Collected::default());
+    if busy {
+        return Ok(());
     }
     let folder = asset_folder(&asset.tenant, asset.id);
-    let mut collected = Collected::default();
     if asset.state == AssetState::Doomed {
-        collected.objects = remove(store, &format!("{folder}/")).await?;
+        remove(store, &format!("{folder}/")).await?;
         for job in view.jobs_of(asset.id) {
             queue.jobs().delete(&subject::job_record(asset.id, job.id), job.revision).await?;
         }
         queue.assets().delete(&asset.id.to_string(), entry.revision).await?;
-        collected.assets = 1;
-        return Ok(collected);
+        return Ok(());
     }
     for number in doomed {
-        collected.objects.extend(remove(store, &format!("{folder}/g{number}-")).await?);
+        remove(store, &format!("{folder}/g{number}-")).await?;
     }
     let mut record = asset.clone();
     record.collected = through;
     match queue.assets().update(&asset.id.to_string(), &record, entry.revision).await {
-        Ok(_) | Err(RecordError::Fenced) => Ok(collected),
+        Ok(_) | Err(RecordError::Fenced) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Removes everything below a prefix, manifests first: nobody is to find a manifest whose
 /// segments are gone.
-async fn remove(store: &Store, prefix: &str) -> Result<Vec<String>, StoreError> {
+async fn remove(store: &Store, prefix: &str) -> Result<(), StoreError> {
     let mut keys: Vec<String> = store.list(prefix).await?.into_iter().map(|listed| listed.key).collect();
     keys.sort_by_key(|key| content_type(key).starts_with("video/"));
-    store.delete(&keys).await?;
-    Ok(keys)
+    store.delete(&keys).await
 }

@@ -11,7 +11,7 @@ use framemill_schemas::ids::AssetId;
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{act::Actor, advance::advance};
+use crate::{act::Actor, advance::advance, chain::chain};
 
 /// Assets driven at the same time; publishing one lists its objects.
 const ASSETS_AT_ONCE: usize = 8;
@@ -66,6 +66,6 @@ pub async fn tick(actor: &Actor, id: AssetId) {
     let jobs = actor.view.jobs_of(id);
     let actions = advance(&entry.record, &jobs);
     if let Err(error) = actor.carry_out(&entry, actions).await {
-        tracing::warn!(asset = %id, error = %super::watch::chain(&error), "asset is driven again later");
+        tracing::warn!(asset = %id, error = %chain(&error), "asset is driven again later");
     }
 }

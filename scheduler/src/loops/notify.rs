@@ -8,7 +8,10 @@ use framemill_schemas::event::Event;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
-use crate::view::{Unsent, View};
+use crate::{
+    chain::chain,
+    view::{Unsent, View},
+};
 
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -30,7 +33,7 @@ pub async fn tick(queue: &Queue, view: &View, records: BTreeSet<Unsent>) -> bool
             Unsent::Job(key) => send(queue, queue.jobs(), key, |job| &mut job.unsent).await,
         };
         if let Err(error) = sent {
-            tracing::warn!(error = %super::watch::chain(&error), "events are sent again later");
+            tracing::warn!(error = %chain(&error), "events are sent again later");
             view.mark_unsent(record);
             all = false;
         }

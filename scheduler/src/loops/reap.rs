@@ -12,8 +12,8 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::watch::chain;
 use crate::{
+    chain::chain,
     clock::now_ms,
     view::{JobSummary, View},
 };

@@ -7,8 +7,7 @@ use framemill_queue::Queue;
 use framemill_schemas::job::JobState;
 use tokio_util::sync::CancellationToken;
 
-use super::watch::chain;
-use crate::{clock::now_ms, view::View};
+use crate::{chain::chain, clock::now_ms, view::View};
 
 const EVERY: Duration = Duration::from_secs(5);
 /// Ready for less than this, a job's hint is most likely on its way.

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
-use crate::view::View;
+use crate::{chain::chain, view::View};
 
 /// Pause before a watch that ended is started anew.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -68,10 +68,4 @@ async fn heartbeats(queue: &Queue, view: &View) {
         }
         Err(error) => tracing::warn!(error = %chain(&error), "heartbeats not heard"),
     }
-}
-
-/// An error with its causes, for a log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
