@@ -25,6 +25,7 @@ use futures_util::FutureExt;
 fn main() -> ExitCode {
     // Wrong usage ends here with 2, --help and --version with 0.
     let cli = args::Cli::parse();
+    let _armed = fault_points();
     std::panic::set_hook(Box::new(|panic| output::note(format!("internal fault: {panic}"))));
     rustls::crypto::ring::default_provider().install_default().expect("nothing has chosen a provider before");
     match run(cli) {
@@ -34,6 +35,14 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit as u8)
         }
     }
+}
+
+/// Arms the fault points that `FAILPOINTS` names: for tests that kill a process at a border.
+fn fault_points() -> Option<fail::FailScenario<'static>> {
+    std::env::var_os("FAILPOINTS").map(|_| {
+        output::note("fault points are armed by FAILPOINTS: this process may end itself at any moment".to_owned());
+        fail::FailScenario::setup()
+    })
 }
 
 fn run(cli: args::Cli) -> Result<(), CliError> {

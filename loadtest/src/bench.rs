@@ -69,8 +69,10 @@ pub struct RenditionReport {
 /// Runs both sides. `say` is told one line after each run.
 pub async fn vod(bench: &Bench, mut say: impl FnMut(String)) -> Result<BenchReport> {
     ensure!(bench.runs > 0, "--runs 0 measures nothing; ask for at least one");
-    ensure!(bench.file.is_file(), "there is no file {}; name a video", bench.file.display());
-    let source = plain::probe(&bench.ffprobe, &bench.file).await?;
+    // Absolute: the plain side runs in a folder of its own.
+    let file = std::path::absolute(&bench.file)?;
+    ensure!(file.is_file(), "there is no file {}; name a video", file.display());
+    let source = plain::probe(&bench.ffprobe, &file).await?;
     let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut report = BenchReport {
         plain_s: Vec::new(),
@@ -84,13 +86,13 @@ pub async fn vod(bench: &Bench, mut say: impl FnMut(String)) -> Result<BenchRepo
     let (mut plain_out, mut farm_out) = (None, None);
     for run in 0..bench.runs {
         let folder = work.path().join(format!("plain-{run}"));
-        let seconds = plain::encode(&bench.ffmpeg, &bench.file, &source, &bench.ladder, &folder).await?;
+        let seconds = plain::encode(&bench.ffmpeg, &file, &source, &bench.ladder, &folder).await?;
         say(format!("run {}: plain ffmpeg {seconds:.2} s", run + 1));
         report.plain_s.push(seconds);
         plain_out = Some(folder);
 
         let folder = work.path().join(format!("farm-{run}"));
-        let made = farm::encode(&bench.framemill, &bench.file, &bench.ladder, work.path(), &folder).await?;
+        let made = farm::encode(&bench.framemill, &file, &bench.ladder, work.path(), &folder).await?;
         say(format!(
             "run {}: farm, last segment {:.2} s, published {:.2} s",
             run + 1,
@@ -125,7 +127,7 @@ pub async fn vod(bench: &Bench, mut say: impl FnMut(String)) -> Result<BenchRepo
             for (media, score) in [(plain_media, &mut row.plain_quality), (farm_media, &mut row.farm_quality)] {
                 let path = work.path().join("judged.mp4");
                 tokio::fs::write(&path, media).await?;
-                *score = Some(judge.score(&path, &bench.file, &source).await?);
+                *score = Some(judge.score(&path, &file, &source).await?);
             }
             say(format!("quality of {} measured", row.name));
         }
