@@ -107,6 +107,7 @@ impl Actor {
             ready_ms: now_ms(),
             claimed_ms: 0,
             ended_ms: 0,
+            avoid: None,
         };
         match self.queue.jobs().create(&subject::job_record(asset.id, job.id), &record).await {
             Ok(revision) => Ok(self.queue.dispatch(&record, revision).await?),

@@ -52,6 +52,7 @@ impl Actor {
             generation: asset.generation.clone(),
             master: candidate.package.entry_master.clone(),
             mpd: candidate.package.entry_mpd.clone(),
+            index: None,
         };
         let asset = AssetRecord { published: Some(published), ..asset.clone() };
         self.end(entry, &asset, AssetState::Published, "published").await

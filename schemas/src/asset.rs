@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    api::{AudioView, Dropped, InputView, JobCounts, RenditionView, StageView},
     event::Event,
     failure::{Class, Failure},
+    finding::Report,
     ids::{AssetId, Tenant},
     ladder::Ladder,
     lane::Priority,
@@ -92,6 +94,18 @@ pub struct AssetRecord {
     /// When it was published, failed or cancelled, Unix milliseconds; 0 before.
     #[serde(default)]
     pub ended_ms: i64,
+    /// The repair of what is published: under way, or the last one where it failed.
+    #[serde(default)]
+    pub repair: Option<Repair>,
+    /// When a repair was published last, Unix milliseconds; 0 before.
+    #[serde(default)]
+    pub repaired_ms: i64,
+    /// How often it was planned anew because no node left made the init that was stored.
+    #[serde(default)]
+    pub anew: u32,
+    /// What its jobs told of it, so that they need not be kept; `None` before they are folded.
+    #[serde(default)]
+    pub shown: Option<Box<Shown>>,
 }
 
 /// A generation that viewers get.
@@ -103,19 +117,95 @@ pub struct Published {
     pub master: StoredObject,
     /// Its DASH manifest.
     pub mpd: StoredObject,
+    /// Everything it consists of ([`crate::index::GenerationIndex`]); `None` before its jobs are
+    /// folded into it.
+    #[serde(default)]
+    pub index: Option<StoredObject>,
+}
+
+/// A generation that takes the place of a damaged one, which stays what viewers get until this
+/// one is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    /// The generation being made.
+    pub generation: Generation,
+    /// The index of what is published: where undamaged parts are taken from.
+    pub index: StoredObject,
+    /// Units that are encoded again; all others are carried over.
+    pub damaged: Vec<String>,
+    /// Whether it was planned anew because of an init.
+    #[serde(default)]
+    pub anew: bool,
+    /// When it was begun, Unix milliseconds.
+    pub since_ms: i64,
+    /// Why it was given up.
+    #[serde(default)]
+    pub failure: Option<Failure>,
+}
+
+/// What is shown of a published generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The source as the probe saw it.
+    pub input: InputView,
+    /// The picture.
+    pub renditions: Vec<RenditionView>,
+    /// The sound.
+    pub audio: Vec<AudioView>,
+    /// What was left out.
+    pub dropped: Vec<Dropped>,
+    /// Its stages.
+    pub stages: Vec<StageView>,
+    /// How many jobs it took.
+    pub jobs: JobCounts,
+    /// When its last segment was committed, Unix milliseconds.
+    pub last_segment_ms: Option<i64>,
+    /// What validation said.
+    pub report: Report,
 }
 
 impl AssetRecord {
-    /// Numbers of the generations nobody will ever publish, and whose objects may still be there.
-    /// Nothing leaves this range but by being collected: a retry makes a generation of its own.
-    pub fn doomed(&self) -> std::ops::RangeInclusive<u32> {
-        let number = self.generation.number;
-        let hopeless = match self.state {
+    /// The repair that is under way.
+    pub fn repairing(&self) -> Option<&Repair> {
+        let repair = self.repair.as_ref()?;
+        (self.state == AssetState::Published && repair.failure.is_none()).then_some(repair)
+    }
+
+    /// The generation whose jobs are wanted now; `None` at an end.
+    pub fn making(&self) -> Option<&Generation> {
+        match self.state {
+            AssetState::Accepted => Some(&self.generation),
+            _ => self.repairing().map(|repair| &repair.generation),
+        }
+    }
+
+    /// Generations whose objects are wanted, now or perhaps later. Whatever else is stored of the
+    /// asset will never be published: every generation begins with a name of its own.
+    pub fn kept(&self) -> Vec<&Generation> {
+        let mut kept: Vec<_> = self.making().into_iter().collect();
+        match self.state {
+            AssetState::Doomed => return Vec::new(),
+            // Its source's fault aside, a failed asset can be redriven.
+            AssetState::Failed if !self.is_hopeless() => kept.push(&self.generation),
+            _ => {}
+        }
+        kept.extend(self.published.as_ref().map(|published| &published.generation));
+        kept
+    }
+
+    fn is_hopeless(&self) -> bool {
+        match self.state {
             AssetState::Accepted | AssetState::Published => false,
             AssetState::Cancelled | AssetState::Doomed => true,
             // Any other class can be redriven, and keeps its finished segments for it.
             AssetState::Failed => self.failure.as_ref().is_some_and(|failure| failure.class == Class::Input),
-        };
-        self.collected + 1..=if hopeless { number } else { number.saturating_sub(1) }
+        }
+    }
+
+    /// Numbers of the generations nobody will ever publish, and whose objects may still be there.
+    /// Nothing leaves this range but by being collected: a retry makes a generation of its own.
+    pub fn doomed(&self) -> std::ops::RangeInclusive<u32> {
+        let number = self.generation.number;
+        self.collected + 1..=if self.is_hopeless() { number } else { number.saturating_sub(1) }
     }
 }

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::object::StoredObject;
+use crate::{
+    ids::JobId,
+    object::{Generation, StoredObject},
+    probe::Probe,
+    spec::{PackageOutput, PackageSpec},
+};
 
 /// One media segment as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,4 +47,50 @@ pub struct RenditionPart {
     pub init: StoredObject,
     /// Its segments in order.
     pub segments: Vec<SegmentIndex>,
+}
+
+/// Format of generation indexes written by this version.
+pub const INDEX_VERSION: u32 = 1;
+
+/// Everything a published generation consists of: `index.json` in its folder. What is known of it
+/// once the records of its jobs are gone; checks and repairs go by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationIndex {
+    /// Format of this document.
+    pub v: u32,
+    /// The generation.
+    pub generation: Generation,
+    /// The source as it was probed.
+    pub probe: Probe,
+    /// What was packaged.
+    pub package: PackageSpec,
+    /// Its manifests.
+    pub manifests: PackageOutput,
+    /// What each encode job made, in order of units.
+    pub units: Vec<UnitIndex>,
+    /// The bytes of every init: small, and needed by every segment of its rendition.
+    pub inits: Vec<InitCopy>,
+}
+
+/// What one encode job made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitIndex {
+    /// The unit.
+    pub unit: String,
+    /// The job.
+    pub job: JobId,
+    /// The key of what it did, were it planned in this generation's first round: tells whether a
+    /// later planner would ask for the same.
+    pub key: String,
+    /// Its parts, one a rendition.
+    pub parts: Vec<RenditionPart>,
+}
+
+/// An init and its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitCopy {
+    /// The object.
+    pub object: StoredObject,
+    /// Its bytes, hexadecimal.
+    pub hex: String,
 }

@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     failure::Failure,
     holder::Holder,
-    ids::{AssetId, JobId, Tenant},
+    ids::{AssetId, JobId, NodeId, Tenant},
     lane::{Lane, Priority},
     spec::{JobOutput, JobSpec},
     trace::TraceContext,
@@ -138,6 +138,10 @@ pub struct JobRecord {
     /// When it ended, Unix milliseconds; 0 before.
     #[serde(default)]
     pub ended_ms: i64,
+    /// The node whose output of this unit a validation rejected: it leaves the job to others for
+    /// a while.
+    #[serde(default)]
+    pub avoid: Option<NodeId>,
 }
 
 impl JobRecord {
@@ -169,7 +173,8 @@ impl JobSpec {
             Self::Probe(_) => JobKind::Probe,
             Self::Transcode(_) => JobKind::Transcode,
             Self::Audio(_) => JobKind::Audio,
-            Self::Package(_) => JobKind::Package,
+            // The packager's work as well: it copies what is there, and encodes nothing.
+            Self::Package(_) | Self::Carry(_) => JobKind::Package,
             Self::ValidatePart(_) | Self::ValidateWhole(_) => JobKind::Validate,
         }
     }

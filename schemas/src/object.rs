@@ -65,6 +65,9 @@ pub fn entry_mpd(folder: &str) -> String {
 /// Name of the validation report in a generation's folder.
 pub const REPORT: &str = "report.json";
 
+/// Name of the index in a generation's folder.
+pub const INDEX: &str = "index.json";
+
 /// Media type of an object by its name.
 pub fn content_type(key: &str) -> &'static str {
     match key.rsplit_once('.').map(|(_, extension)| extension) {

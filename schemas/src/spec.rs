@@ -29,6 +29,8 @@ pub enum JobSpec {
     ValidatePart(ValidatePartSpec),
     /// Check the whole generation.
     ValidateWhole(ValidateWholeSpec),
+    /// Take a part over from an older generation.
+    Carry(CarrySpec),
 }
 
 /// What a job made.
@@ -265,4 +267,16 @@ pub struct ValidateWholeSpec {
     pub package_job: JobId,
     /// The validations of its parts, whose findings join the report.
     pub parts: Vec<JobId>,
+}
+
+/// Copy the undamaged segments of one unit from a published generation into the one that repairs
+/// it, each compared with its digest on the way. The output is that of the job it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarrySpec {
+    /// The index of the published generation.
+    pub index: StoredObject,
+    /// The unit, the same in both.
+    pub unit: String,
+    /// What would make the unit anew: a transcode or audio job.
+    pub of: Box<JobSpec>,
 }

@@ -47,7 +47,7 @@ impl Jobs {
             JobSpec::Probe(spec) => self.probe(spec, attempt).await,
             JobSpec::Transcode(spec) => self.transcode(spec, attempt).await,
             JobSpec::Audio(spec) => self.audio(spec, attempt).await,
-            JobSpec::Package(_) | JobSpec::ValidatePart(_) | JobSpec::ValidateWhole(_) => {
+            JobSpec::Package(_) | JobSpec::ValidatePart(_) | JobSpec::ValidateWhole(_) | JobSpec::Carry(_) => {
                 let reason = format!("a {} job came to a worker", attempt.job.kind().as_str());
                 Err(Failure::new(Class::Bug, "wrong-role", reason).mend("run workers and packagers of one version"))
             }

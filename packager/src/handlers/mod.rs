@@ -1,5 +1,6 @@
 //! The jobs a packager runs: one file a kind.
 
+mod carry;
 mod decode;
 mod package;
 mod part;
@@ -24,12 +25,15 @@ use tracing::Instrument;
 
 use crate::metrics::Metrics;
 
+pub(crate) use carry::LastIndex;
+
 /// What jobs are run with.
 pub(crate) struct Handlers {
     pub(crate) queue: Queue,
     pub(crate) store: Store,
     pub(crate) tools: Toolchain,
     pub(crate) metrics: Metrics,
+    pub(crate) last_index: LastIndex,
 }
 
 impl Handler for Handlers {
@@ -47,6 +51,7 @@ impl Handlers {
     async fn dispatch(&self, attempt: &Attempt) -> Result<JobOutput, Failure> {
         match &attempt.job.spec {
             JobSpec::Package(spec) => self.package(spec, attempt).await.map(JobOutput::Package),
+            JobSpec::Carry(spec) => self.carry(spec, attempt).await.map(JobOutput::Parts),
             JobSpec::ValidatePart(spec) => self.validate_part(spec, attempt).await.map(|report| self.judged(report)),
             JobSpec::ValidateWhole(spec) => self.validate_whole(spec, attempt).await.map(|report| self.judged(report)),
             JobSpec::Probe(_) | JobSpec::Transcode(_) | JobSpec::Audio(_) => {

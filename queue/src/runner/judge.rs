@@ -16,6 +16,9 @@ const MISSING_DELIVERIES_MAX: i64 = 5;
 /// How long a job that this node lacked the means for is left to others, after the first and
 /// after further failures of that kind here.
 const YIELD_MS: [i64; 2] = [5_000, 30_000];
+/// How long a unit whose earlier round was rejected is left to other nodes than the one that made
+/// it.
+const AVOID_MS: i64 = 10_000;
 
 /// What to do with a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +55,13 @@ pub(super) fn judge(
     }
 }
 
-/// Whether this node, which lacked something for the job, should leave it to others for now.
+/// Whether this node, which lacked something for the job or made what was rejected, should leave
+/// it to others for now.
 fn yields(job: &JobRecord, node: &NodeId, now_ms: i64) -> bool {
+    let waited = now_ms - job.ready_ms;
+    if job.attempt == 0 && job.avoid.as_ref() == Some(node) && (0..AVOID_MS).contains(&waited) {
+        return true;
+    }
     let here = job
         .failures
         .iter()
@@ -62,7 +70,6 @@ fn yields(job: &JobRecord, node: &NodeId, now_ms: i64) -> bool {
         .take_while(|failure| failure.class == Class::Resource && failure.node.as_ref() == Some(node))
         .count();
     let Some(last) = here.checked_sub(1) else { return false };
-    let waited = now_ms - job.ready_ms;
     (0..YIELD_MS[last.min(YIELD_MS.len() - 1)]).contains(&waited)
 }
 

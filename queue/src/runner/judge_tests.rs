@@ -35,6 +35,7 @@ fn job(state: JobState) -> JobRecord {
         ready_ms: 0,
         claimed_ms: 0,
         ended_ms: 0,
+        avoid: None,
     }
 }
 
@@ -94,5 +95,22 @@ fn a_node_that_lacked_something_lets_others_go_first() {
         }
         job.ready_ms = 1_000;
         assert_eq!(name(judge(&hint(1), Some((&job, 1)), 1, &here, 1_000 + waited)), expected, "{failures:?} {waited}");
+    }
+}
+
+#[test]
+fn a_rejected_unit_is_left_to_another_node_for_a_while() {
+    let here: NodeId = "here".parse().unwrap();
+    let there: NodeId = "there".parse().unwrap();
+    // (who made what was rejected, claims so far, milliseconds since, expected)
+    for (avoid, attempt, waited, expected) in [
+        (Some(&here), 0, 0, "later"),
+        (Some(&here), 0, AVOID_MS, "claim"),
+        (Some(&here), 1, 0, "claim"),
+        (Some(&there), 0, 0, "claim"),
+        (None, 0, 0, "claim"),
+    ] {
+        let job = JobRecord { avoid: avoid.cloned(), attempt, ready_ms: 1_000, ..job(JobState::Ready) };
+        assert_eq!(name(judge(&hint(1), Some((&job, 1)), 1, &here, 1_000 + waited)), expected, "{avoid:?} {waited}");
     }
 }

@@ -50,6 +50,10 @@ fn asset() -> AssetRecord {
         trace: TraceContext::default(),
         submitted_ms: 0,
         ended_ms: 0,
+        repair: None,
+        repaired_ms: 0,
+        anew: 0,
+        shown: None,
     }
 }
 

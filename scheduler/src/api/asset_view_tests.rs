@@ -84,6 +84,7 @@ fn job(unit: &str, round: u32, spec: JobSpec, output: Option<JobOutput>) -> Arc<
         output,
         attempt: 1,
         ended_ms: if state == JobState::Done { 100 + i64::from(round) } else { 0 },
+        avoid: None,
         ..sample::job(state)
     };
     Arc::new(JobSummary::of(String::new(), 1, record))

@@ -199,6 +199,7 @@ mod tests {
             generation: Generation { number: 2, random: "0000abcd".to_owned() },
             master: stored("m"),
             mpd: stored("d"),
+            index: None,
         });
         asset
     }

@@ -31,6 +31,10 @@ pub(crate) fn asset(state: AssetState) -> AssetRecord {
         trace: TraceContext::default(),
         submitted_ms: 1,
         ended_ms: if state == AssetState::Accepted { 0 } else { 2 },
+        repair: None,
+        repaired_ms: 0,
+        anew: 0,
+        shown: None,
     }
 }
 
@@ -59,5 +63,6 @@ pub(crate) fn job(state: JobState) -> JobRecord {
         ready_ms: 1,
         claimed_ms: 0,
         ended_ms: 0,
+        avoid: None,
     }
 }

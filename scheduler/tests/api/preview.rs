@@ -33,7 +33,7 @@ async fn published_objects_are_streamed() {
     farm.change(asset.id, |asset| {
         asset.state = AssetState::Published;
         let generation = asset.generation.clone();
-        asset.published = Some(Published { generation, master: entry.clone(), mpd: segment.clone() });
+        asset.published = Some(Published { generation, master: entry.clone(), mpd: segment.clone(), index: None });
     })
     .await;
 
