@@ -15,7 +15,7 @@ use crate::{
 /// Writers that race for one name.
 const RACERS: usize = 8;
 /// Folder of the names that are raced for; each is deleted again.
-const TRIAL_FOLDER: &str = "framemill-trial";
+pub(crate) const TRIAL_FOLDER: &str = "framemill-trial";
 
 /// Checks keys, bucket and conditional puts.
 pub(crate) async fn check(store: &Store, create_bucket: bool) -> Result<(), StoreError> {

@@ -71,14 +71,18 @@ pub struct Limits {
     pub stall_ms: u64,
     /// Attempts at one request, the first included.
     pub attempts: u32,
+    /// Longest outage that workers and packagers wait out with what they have begun.
+    pub outage_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect_ms: 5_000, answer_ms: 30_000, stall_ms: 20_000, attempts: 4 }
+        Self { connect_ms: 5_000, answer_ms: 30_000, stall_ms: 20_000, attempts: 4, outage_ms: 900_000 }
     }
 }
 
+/// A job that waits keeps its slot: an outage of more than a day is somebody's to look after.
+const OUTAGE_MS_MAX: u64 = 86_400_000;
 /// Slowest transfer that is still waited for, in either direction.
 const BYTES_PER_MS_MIN: u64 = 128;
 
@@ -89,6 +93,11 @@ impl Limits {
 
     pub(crate) fn stall(&self) -> Duration {
         Duration::from_millis(self.stall_ms.max(1))
+    }
+
+    /// Longest outage that is waited out.
+    pub(crate) fn outage(&self) -> Duration {
+        Duration::from_millis(self.outage_ms)
     }
 
     /// Longest time of one attempt that carries `bytes`.
@@ -150,6 +159,9 @@ impl S3Config {
         }
         if !(1..=10).contains(&self.limits.attempts) {
             return fault("s3.limits.attempts", "must be 1 to 10".to_owned());
+        }
+        if self.limits.outage_ms > OUTAGE_MS_MAX {
+            return fault("s3.limits.outage_ms", format!("must be at most {OUTAGE_MS_MAX}, a day"));
         }
         Ok(())
     }

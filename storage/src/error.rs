@@ -196,6 +196,17 @@ impl StoreError {
         Failure::new(class, code, self.to_string())
     }
 
+    /// Whether it may pass without anybody changing a setting: worth waiting for. A store that
+    /// answered in its own words before and now does not is one whose answers break off.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::NotAStore { .. } | Self::Full { .. } | Self::Interrupted { .. } => true,
+            // 501 is a store that lacks something.
+            Self::Refused { status, .. } => (*status >= 500 && *status != 501) || *status == 429,
+            _ => false,
+        }
+    }
+
     /// Whether the store as a whole is of no use right now: a node that sees it stops claiming.
     pub fn is_outage(&self) -> bool {
         match self {
@@ -205,7 +216,7 @@ impl StoreError {
             | Self::NotAllowed { .. }
             | Self::NoBucket { .. }
             | Self::Full { .. } => true,
-            Self::Refused { status, .. } => *status >= 500,
+            Self::Refused { status, .. } => *status >= 500 || *status == 429,
             _ => false,
         }
     }

@@ -50,8 +50,21 @@ where
         return StoreError::Unreachable { endpoint, cause: clip(&innermost(error)) };
     };
     let Some(service) = error.as_service_error() else {
+        let cause = clip(&format!("{status}, {}", innermost(error)));
+        // What stands in front of a store that is away says so in words of its own.
+        if status >= 500 {
+            let (operation, key) = (call.operation, call.key.to_owned());
+            return StoreError::Refused {
+                endpoint,
+                operation,
+                key,
+                status,
+                code: "no code".to_owned(),
+                message: cause,
+            };
+        }
         // It answered and the answer could not be read: half an answer, or no S3 at all.
-        return StoreError::NotAStore { endpoint, cause: clip(&format!("{status}, {}", innermost(error))) };
+        return StoreError::NotAStore { endpoint, cause };
     };
     let code = service.code().unwrap_or_default().to_owned();
     let message = clip(service.message().unwrap_or_default());

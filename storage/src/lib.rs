@@ -3,8 +3,10 @@
 //! Owns how bytes reach a store and come back, what is written beside them as metadata, and what
 //! a store's refusals mean. Knows nothing of jobs or media.
 //!
-//! Retries have one owner, the SDK, with bounded attempts and time ([`config::Limits`]); nothing
-//! here loops around it, except where two callers race for one name and the race is run again.
+//! Retries of a request have one owner, the SDK, with bounded attempts and time
+//! ([`config::Limits`]); nothing here loops around it, except where two callers race for one name
+//! and the race is run again. An outage outlasts them: whoever holds a patient handle
+//! ([`Store::patient`]) waits until the store answers again.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod check;
@@ -17,6 +19,7 @@ mod fault;
 pub mod key;
 mod list;
 pub mod meta;
+mod outage;
 mod put;
 mod read;
 mod retry;

@@ -54,7 +54,8 @@ impl Store {
     /// Puts an object under a name that must be free.
     ///
     /// When the answer to an attempt was lost and a later attempt is told "exists", the object
-    /// read back is recognised as this call's own, and the put counts as done.
+    /// read back is recognised as this call's own, and the put counts as done. So is one from
+    /// before an outage that a patient handle waited out.
     ///
     /// # Errors
     /// A refused key or metadata, and what stores refuse. After an error the object may be there.
@@ -62,20 +63,31 @@ impl Store {
         let writing = Writing::new(key, &body, meta)?;
         let span = tracing::info_span!("upload", key, bytes = body.len());
         async {
-            for _ in 0..RACES_MAX {
-                if let Some(etag) = self.put_if(&writing, body.clone(), Condition::Absent).await? {
-                    return Ok(Put::Created(writing.stored(etag)));
-                }
-                match self.head_full(key).await? {
-                    Some(head) if writing.is_own(&head) => return Ok(Put::Created(head.stored)),
-                    Some(head) => return Ok(Put::Exists { stored: head.stored, meta: head.meta }),
-                    None => {}
+            let mut waits = self.waits();
+            loop {
+                match self.race(&writing, &body).await {
+                    Err(error) => waits.out(error).await?,
+                    settled => return settled,
                 }
             }
-            Err(StoreError::Contended { key: key.to_owned() })
         }
         .instrument(span)
         .await
+    }
+
+    /// A put for a free name, until somebody has it.
+    async fn race(&self, writing: &Writing<'_>, body: &Bytes) -> Result<Put, StoreError> {
+        for _ in 0..RACES_MAX {
+            if let Some(etag) = self.put_if(writing, body.clone(), Condition::Absent).await? {
+                return Ok(Put::Created(writing.stored(etag)));
+            }
+            match self.head_once(writing.key).await? {
+                Some(head) if writing.is_own(&head) => return Ok(Put::Created(head.stored)),
+                Some(head) => return Ok(Put::Exists { stored: head.stored, meta: head.meta }),
+                None => {}
+            }
+        }
+        Err(StoreError::Contended { key: writing.key.to_owned() })
     }
 
     /// Replaces the object that has the entity tag `etag`; `None` when it is another by now, or
@@ -93,14 +105,29 @@ impl Store {
         let writing = Writing::new(key, &body, meta)?;
         let span = tracing::info_span!("upload", key, bytes = body.len());
         async {
-            if let Some(etag) = self.put_if(&writing, body, Condition::Tag(etag)).await? {
-                return Ok(Some(writing.stored(etag)));
+            let mut waits = self.waits();
+            loop {
+                match self.replace(&writing, &body, etag).await {
+                    Err(error) => waits.out(error).await?,
+                    settled => return settled,
+                }
             }
-            let head = self.head_full(key).await?;
-            Ok(head.filter(|head| writing.is_own(head)).map(|head| head.stored))
         }
         .instrument(span)
         .await
+    }
+
+    async fn replace(
+        &self,
+        writing: &Writing<'_>,
+        body: &Bytes,
+        etag: &str,
+    ) -> Result<Option<StoredObject>, StoreError> {
+        if let Some(etag) = self.put_if(writing, body.clone(), Condition::Tag(etag)).await? {
+            return Ok(Some(writing.stored(etag)));
+        }
+        let head = self.head_once(writing.key).await?;
+        Ok(head.filter(|head| writing.is_own(head)).map(|head| head.stored))
     }
 
     /// One put; the new entity tag, or `None` when the condition does not hold.

@@ -74,6 +74,16 @@ impl Store {
     /// An object over [`OBJECT_BYTES_MAX`], a body that breaks off, and what stores refuse.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         check_key(key)?;
+        let mut waits = self.waits();
+        loop {
+            match self.get_once(key).await {
+                Err(error) => waits.out(error).await?,
+                settled => return settled,
+            }
+        }
+    }
+
+    async fn get_once(&self, key: &str) -> Result<Option<Object>, StoreError> {
         let call = self.call("GetObject", key);
         let Some(mut output) = self.open(call, None).await? else { return Ok(None) };
         let meta = meta::from_headers(output.metadata(), output.content_type(), output.cache_control());
@@ -120,7 +130,17 @@ impl Store {
     pub async fn head_in(&self, bucket: &str, key: &str) -> Result<Option<(u64, String)>, StoreError> {
         let call = Call { bucket, ..self.call("HeadObject", key) };
         check_source(call)?;
-        match self.client.head_object().bucket(bucket).key(key).send().await {
+        let mut waits = self.waits();
+        loop {
+            match self.head_source(call).await {
+                Err(error) => waits.out(error).await?,
+                settled => return settled,
+            }
+        }
+    }
+
+    async fn head_source(&self, call: Call<'_>) -> Result<Option<(u64, String)>, StoreError> {
+        match self.client.head_object().bucket(call.bucket).key(call.key).send().await {
             Ok(output) => {
                 let bytes = output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
                 Ok(Some((bytes, plain_etag(output.e_tag()))))
@@ -150,9 +170,13 @@ impl Store {
             Some(_) => check_source(call)?,
             None => check_key(key)?,
         }
-        let opened = match self.open(call, range).await {
-            Err(error) if bucket.is_some() => return Err(self.blame_source(call, error).await),
-            opened => opened?,
+        let mut waits = self.waits();
+        let opened = loop {
+            match self.open(call, range.clone()).await {
+                Err(error) if error.is_passing() => waits.out(error).await?,
+                Err(error) if bucket.is_some() => return Err(self.blame_source(call, error).await),
+                opened => break opened?,
+            }
         };
         let Some(mut output) = opened else { return Ok(None) };
         let length = length(&output);
@@ -168,6 +192,16 @@ impl Store {
 
     pub(crate) async fn head_full(&self, key: &str) -> Result<Option<Head>, StoreError> {
         check_key(key)?;
+        let mut waits = self.waits();
+        loop {
+            match self.head_once(key).await {
+                Err(error) => waits.out(error).await?,
+                settled => return settled,
+            }
+        }
+    }
+
+    pub(crate) async fn head_once(&self, key: &str) -> Result<Option<Head>, StoreError> {
         match self.client.head_object().bucket(&self.shared.bucket).key(key).send().await {
             Ok(output) => {
                 let meta = meta::from_headers(output.metadata(), output.content_type(), output.cache_control());

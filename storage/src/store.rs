@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use aws_sdk_s3::Client;
@@ -12,6 +13,7 @@ use crate::{
     error::StoreError,
     fault::Call,
     key,
+    outage::Outages,
 };
 
 /// A store that was checked. Clones share connections.
@@ -19,6 +21,8 @@ use crate::{
 pub struct Store {
     pub(crate) client: Client,
     pub(crate) shared: Arc<Shared>,
+    /// How long a call waits for the end of an outage; zero: it fails at once.
+    pub(crate) patience: Duration,
 }
 
 pub(crate) struct Shared {
@@ -27,6 +31,7 @@ pub(crate) struct Shared {
     pub limits: Limits,
     /// Set when the store turned out to have no batch deletion.
     pub delete_singly: AtomicBool,
+    pub outages: Outages,
 }
 
 impl fmt::Debug for Store {
@@ -53,7 +58,9 @@ impl Store {
                 bucket: config.bucket.clone(),
                 limits: config.limits,
                 delete_singly: AtomicBool::new(false),
+                outages: Outages::default(),
             }),
+            patience: Duration::ZERO,
         };
         crate::check::check(&store, config.create_bucket).await?;
         Ok(store)

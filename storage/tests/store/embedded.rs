@@ -69,7 +69,7 @@ async fn a_killed_store_keeps_what_it_acknowledged_and_shows_no_half_object() {
     let root = tempfile::tempdir().unwrap();
     let [port] = free_ports();
     let address = ([127, 0, 0, 1], port).into();
-    let limits = Limits { connect_ms: 500, answer_ms: 2000, stall_ms: 1000, attempts: 1 };
+    let limits = Limits { connect_ms: 500, answer_ms: 2000, stall_ms: 1000, attempts: 1, outage_ms: 0 };
     let config = S3Config { limits, ..config(address) };
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     for life in 0..3 {

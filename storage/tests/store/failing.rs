@@ -328,6 +328,8 @@ async fn a_closed_source_is_the_inputs_fault_and_withdrawn_keys_are_not() {
                 assert_eq!((error.to_failure().class, error.is_outage()), (class, outage), "{what:?}: {error}");
             }
         }
+        // What no waiting mends is not waited for.
+        assert!(store.patient().get("closed/a").await.unwrap_err().is_outage(), "{what:?}");
         // What is not asked for as a source stays the store's trouble.
         assert!(store.get("closed/a").await.unwrap_err().is_outage(), "{what:?}");
     }

@@ -60,7 +60,7 @@ pub fn config(address: SocketAddr) -> S3Config {
 
 /// Limits for stores that are made to fail.
 pub fn impatient() -> Limits {
-    Limits { connect_ms: 500, answer_ms: 800, stall_ms: 400, attempts: 3 }
+    Limits { connect_ms: 500, answer_ms: 800, stall_ms: 400, attempts: 3, outage_ms: 20_000 }
 }
 
 /// The embedded store as a process of its own, for being killed.

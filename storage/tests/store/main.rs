@@ -5,6 +5,7 @@
 mod embedded;
 mod failing;
 mod local;
+mod outage;
 mod outside;
 mod proxy;
 mod seaweedfs;

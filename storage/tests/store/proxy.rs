@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::{
@@ -26,6 +29,7 @@ pub enum Fault {
 pub struct Proxy {
     pub address: SocketAddr,
     fault: Arc<Mutex<Fault>>,
+    cut: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -34,17 +38,24 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let fault = Arc::new(Mutex::new(Fault::None));
         let shared = Arc::clone(&fault);
+        let cut = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&cut);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let fault = Arc::clone(&shared);
+                let (fault, cut) = (Arc::clone(&shared), Arc::clone(&counted));
                 tokio::spawn(async move {
                     if let Ok(server) = TcpStream::connect(target).await {
-                        carry(client, server, &fault).await;
+                        carry(client, server, &fault, &cut).await;
                     }
                 });
             }
         });
-        Self { address, fault }
+        Self { address, fault, cut }
+    }
+
+    /// Answers that were cut short so far.
+    pub fn cut(&self) -> usize {
+        self.cut.load(Ordering::Relaxed)
     }
 
     pub fn set(&self, fault: Fault) {
@@ -52,7 +63,7 @@ impl Proxy {
     }
 }
 
-async fn carry(client: TcpStream, server: TcpStream, fault: &Mutex<Fault>) {
+async fn carry(client: TcpStream, server: TcpStream, fault: &Mutex<Fault>, cut: &AtomicUsize) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let requests = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
@@ -79,6 +90,7 @@ async fn carry(client: TcpStream, server: TcpStream, fault: &Mutex<Fault>) {
             break;
         }
         if passes < got {
+            cut.fetch_add(1, Ordering::Relaxed);
             if matches!(*fault.lock().unwrap(), Fault::StallAfter(_)) {
                 std::future::pending::<()>().await;
             }
