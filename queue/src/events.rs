@@ -1,5 +1,7 @@
 //! Sending events and following them.
 
+use std::future::IntoFuture;
+
 use async_nats::jetstream::{self, consumer::DeliverPolicy, message::PublishMessage};
 use framemill_schemas::{event::Event, subject};
 use futures_util::{Stream, StreamExt, stream};
@@ -10,15 +12,25 @@ impl Queue {
     /// Sends an event. Sent again within two minutes, it is stored once; later it is stored
     /// again under the same id, which readers look at.
     pub async fn publish_event(&self, event: &Event) -> Result<(), QueueError> {
-        let (headers, body) = cloud_event::write(event).map_err(|error| QueueError::Unavailable(error.to_string()))?;
-        let message = PublishMessage::build().payload(body).headers(headers).message_id(event.id.to_string());
-        let subject = subject::event(event);
-        self.link
-            .call(async { self.link.context.send_publish(subject, message).await?.await })
-            .await
-            .map_err(|error| QueueError::Unavailable(error.to_string()))?
-            .map(|_| ())
-            .map_err(|error| QueueError::Unavailable(error.to_string()))
+        self.publish_events(&[event]).await
+    }
+
+    /// Sends events in their order, without waiting for one before the next.
+    pub async fn publish_events(&self, events: &[&Event]) -> Result<(), QueueError> {
+        let unavailable = |error: String| QueueError::Unavailable(error);
+        let mut stored = Vec::with_capacity(events.len());
+        for event in events {
+            let (headers, body) = cloud_event::write(event).map_err(|error| unavailable(error.to_string()))?;
+            let message = PublishMessage::build().payload(body).headers(headers).message_id(event.id.to_string());
+            let sent = self.link.call(self.link.context.send_publish(subject::event(event), message)).await;
+            stored.push(sent.map_err(|error| unavailable(error.to_string()))?);
+        }
+        for answer in stored {
+            let answer = answer.map_err(|error| unavailable(error.to_string()))?;
+            let answer = self.link.call(answer.into_future()).await.map_err(|error| unavailable(error.to_string()))?;
+            answer.map_err(|error| unavailable(error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Follows the events on subjects that match `filter` (`events.>` for all), each with its

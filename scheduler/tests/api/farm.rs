@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framemill_queue::{NatsConfig, Queue};
+use framemill_queue::{NatsConfig, Outbox, Queue};
 use framemill_scheduler::{
     api::{self, ApiState},
     ladders::Ladders,
@@ -86,8 +86,9 @@ impl Farm {
         tokio::spawn(api::serve(state, listener, stop.clone()));
         {
             let (queue, view, stop) = (queue.clone(), view.clone(), stop.clone());
+            let outbox = Outbox::new(queue.clone());
             tokio::spawn(
-                async move { tokio::join!(watch::run(&queue, &view, &stop), notify::run(&queue, &view, &stop)) },
+                async move { tokio::join!(watch::run(&queue, &view, &stop), notify::run(&outbox, &view, &stop)) },
             );
         }
         // The client insists on a provider even where nothing is encrypted; a second test in the
@@ -187,6 +188,7 @@ impl Farm {
             ready_ms: 1,
             claimed_ms: 0,
             ended_ms: 0,
+            avoid: None,
         };
         change(&mut job);
         self.queue.jobs().create(&subject::job_record(asset.id, job.id), &job).await.unwrap();
