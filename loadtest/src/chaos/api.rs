@@ -1,0 +1,87 @@
+//! The farm's API as a user of two schedulers meets it: whichever answers.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use framemill_schemas::{api::AssetView, finding::Report, ids::AssetId, submission::Submission};
+use reqwest::{Client, Response, StatusCode};
+
+/// Longest wait for one answer.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Pause before an address is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The schedulers' addresses.
+#[derive(Clone, Debug)]
+pub struct Api {
+    client: Client,
+    addresses: Vec<String>,
+}
+
+impl Api {
+    /// An API at `addresses` (`http://host:port`).
+    pub fn new(addresses: Vec<String>) -> Result<Self> {
+        let client = Client::builder().timeout(ANSWER).no_proxy().build().context("cannot make an HTTP client")?;
+        Ok(Self { client, addresses })
+    }
+
+    /// Submits under an idempotency key, beginning with the `first`-th scheduler, until one
+    /// accepts it. What was sent and not answered is sent again: the key makes it one asset.
+    pub async fn submit(&self, body: &Submission, key: &str, first: usize, limit: Duration) -> Result<AssetId> {
+        let body = serde_json::to_vec(body)?;
+        let answer = self
+            .ask(first, limit, |address| {
+                self.client
+                    .post(format!("{address}/v1/assets"))
+                    .header("Idempotency-Key", key)
+                    .header("Content-Type", "application/json")
+                    .body(body.clone())
+            })
+            .await?;
+        let view: AssetView = answer.json().await.context("the answer to a submission is no asset")?;
+        Ok(view.id)
+    }
+
+    /// Asks the farm to check a published asset.
+    pub async fn check(&self, asset: AssetId, limit: Duration) -> Result<Report> {
+        let answer =
+            self.ask(0, limit, |address| self.client.post(format!("{address}/v1/assets/{asset}/check"))).await?;
+        answer.json().await.context("the answer to a check is no report")
+    }
+
+    /// Whether a role's health listener says that it is ready.
+    pub async fn is_ready(&self, health: u16) -> bool {
+        let asked = self.client.get(format!("http://127.0.0.1:{health}/readyz")).timeout(Duration::from_secs(2));
+        asked.send().await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
+    /// Asks one scheduler after the other. Whoever is down, busy or cut off is passed over; a
+    /// refusal is an error.
+    async fn ask(
+        &self,
+        first: usize,
+        limit: Duration,
+        request: impl Fn(&str) -> reqwest::RequestBuilder,
+    ) -> Result<Response> {
+        let deadline = Instant::now() + limit;
+        let mut said = "nobody answered".to_owned();
+        let mut turn = first;
+        while Instant::now() < deadline {
+            let address = &self.addresses[turn % self.addresses.len()];
+            turn += 1;
+            match request(address).send().await {
+                Ok(answer) if answer.status().is_success() => return Ok(answer),
+                Ok(answer) if answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS => {
+                    said = format!("{address} answered {}", answer.status());
+                }
+                Ok(answer) => {
+                    let status = answer.status();
+                    bail!("{address} answered {status}: {}", answer.text().await.unwrap_or_default());
+                }
+                Err(error) => said = format!("{address}: {error}"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        bail!("no scheduler took it within {} s; {said}", limit.as_secs())
+    }
+}
