@@ -94,7 +94,7 @@ async fn run(
             Media::Audio => samples?.div_ceil(AAC_FRAME_SAMPLES),
         })
     };
-    let (frames, exit) = child.supervise(work, &activity, child::STALL, cancel).await.map_err(DecodeFault::Failure)?;
+    let (frames, exit) = child.supervise(work, &activity, tools.stall(), cancel).await.map_err(DecodeFault::Failure)?;
     match exit.status.code() {
         // What it only warns of (an init it finds odd, a stream without pictures) counts too where
         // it is an error by its own word.

@@ -68,8 +68,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// start, or that of a later segment of it when an earlier attempt is resumed. `progress` counts
 /// frames since `spec.start_frame`.
 ///
-/// Fails as `input` (`source-truncated`) when the source ends before the plan does, and as
-/// `transient` (`cancelled`), after the whole process group is dead, when cancelled.
+/// Fails as `transient` (`ffmpeg-short`) when the pictures end before the plan does and nothing says
+/// why, and as `transient` (`cancelled`), after the whole process group is dead, when cancelled.
 pub async fn transcode(
     tools: &Toolchain,
     spec: &TranscodeSpec,
@@ -168,7 +168,7 @@ async fn run<C: Cutter>(
         let (reached, ()) = tokio::join!(try_join_all(cut), follow(stdout, &activity));
         reached
     };
-    let (reached, exit) = child.supervise(work, &activity, child::STALL, cancel).await?;
+    let (reached, exit) = child.supervise(work, &activity, tools.stall(), cancel).await?;
     let short = reached.iter().filter(|reached| reached.done < reached.planned).min_by_key(|reached| reached.done);
     match short {
         None => Ok(()),

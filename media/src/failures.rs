@@ -108,13 +108,14 @@ pub(crate) fn trouble(stderr: &str) -> Option<Failure> {
     found.map(|sign| sign.failure().evidence(stderr))
 }
 
-/// A run that ended well, but before its plan did.
+/// A run that ended well, but before its plan did. The plan was made from every packet of the
+/// source, and whether its bytes all came, the source's reader knows: without a word about the
+/// source it is the run that is suspected, until another one ends the same way.
 pub(crate) fn short(done: u64, planned: u64, what: &str, stderr: &str) -> Failure {
-    trouble(stderr).unwrap_or_else(|| {
-        Failure::input("source-truncated", format!("the source ends after {done} of {planned} {what}"))
-            .mend("upload the whole file again; if it plays to its end, tell us")
-            .evidence(stderr)
-    })
+    let sources = |sign: &&Sign| sign.class == Class::Input && stderr.contains(sign.says);
+    let found = trouble(stderr).or_else(|| SIGNS.iter().find(sources).map(Sign::failure));
+    let reason = format!("ffmpeg ended as if all were well, after {done} of {planned} {what}");
+    found.unwrap_or_else(|| Failure::new(Class::Transient, "ffmpeg-short", reason)).evidence(stderr)
 }
 
 /// Takes the source's address, which is a secret of this process, out of what ffmpeg said.
@@ -143,6 +144,14 @@ mod tests {
             ("what?", Class::Transient, "ffmpeg-failed"),
         ] {
             let failure = of_exit(exit(1), stderr);
+            assert_eq!((failure.class, failure.code.as_str()), (class, code), "{stderr}");
+        }
+        for (stderr, class, code) in [
+            ("", Class::Transient, "ffmpeg-short"),
+            ("[mov] stream 0, offset 0x30: partial file", Class::Input, "source-truncated"),
+            ("Stream ends prematurely\npartial file", Class::Transient, "source-unreachable"),
+        ] {
+            let failure = short(9, 10, "frames", stderr);
             assert_eq!((failure.class, failure.code.as_str()), (class, code), "{stderr}");
         }
         assert_eq!(of_exit(ExitStatus::from_raw(9), "").code, "ffmpeg-killed");

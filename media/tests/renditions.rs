@@ -136,7 +136,7 @@ async fn a_resumed_attempt_makes_the_segments_that_are_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_ends_before_its_plan_is_at_fault() {
+async fn pictures_that_end_before_the_plan_are_no_success() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("source");
     generate(&KINDS[0], &path);
@@ -146,7 +146,7 @@ async fn a_source_that_ends_before_its_plan_is_at_fault() {
         spec.grid.frames += 60;
         spec.end_frame += 60;
         let failure = transcode(&tools, &spec, &server.url).await.unwrap_err();
-        assert_eq!(failure.code, "source-truncated", "{failure:?}");
+        assert_eq!((failure.class, failure.code.as_str()), (Class::Transient, "ffmpeg-short"), "{failure:?}");
         assert!(failure.reason.contains("of 210 frames"), "{}", failure.reason);
     }
 }

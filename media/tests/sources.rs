@@ -196,7 +196,7 @@ async fn an_address_that_cannot_be_read_blames_nobodys_film() {
 async fn missing_and_old_tools_are_named_with_the_mend() {
     use framemill_media::{FfmpegConfig, toolchain::ToolchainError};
     use std::os::unix::fs::PermissionsExt;
-    let missing = FfmpegConfig { ffmpeg: Some("/nonexistent/ffmpeg".into()), ffprobe: None };
+    let missing = FfmpegConfig { ffmpeg: Some("/nonexistent/ffmpeg".into()), ..FfmpegConfig::default() };
     let error = Toolchain::find(&missing).await.unwrap_err();
     assert!(matches!(error, ToolchainError::Unusable { .. }));
     assert!(error.to_string().contains("/nonexistent/ffmpeg") && error.to_string().contains("install"));
@@ -208,7 +208,7 @@ async fn missing_and_old_tools_are_named_with_the_mend() {
     )
     .unwrap();
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let error = Toolchain::find(&FfmpegConfig { ffmpeg: Some(old), ffprobe: None }).await.unwrap_err();
+    let error = Toolchain::find(&FfmpegConfig { ffmpeg: Some(old), ..FfmpegConfig::default() }).await.unwrap_err();
     assert!(matches!(&error, ToolchainError::Old { version, .. } if version.starts_with("4.4.2")), "{error}");
     assert!(ffmpeg().arg("-version").output().unwrap().status.success());
 }

@@ -1,8 +1,9 @@
 //! One supervised child process: ffmpeg or ffprobe.
 //!
 //! It runs in a process group of its own, without our environment, with stdin closed unless asked
-//! for, and ends in one of four ways: by itself, cancelled, stalled, or dropped. Whichever it is,
-//! its whole group is dead afterwards. It also cannot outlive us: `setpriv` asks the kernel to
+//! for, and ends in one of five ways: by itself, cancelled, stalled, in a flood of words, or dropped.
+//! Whichever it is, its whole group is dead afterwards, and so is what left the group. It also
+//! cannot outlive us: `setpriv` asks the kernel to
 //! kill it when the thread that started it ends (see [`launch`]), and where that is missing its
 //! pipes break, which ends it at its next write.
 //!
@@ -12,6 +13,7 @@ mod activity;
 mod cpu;
 mod group;
 mod launch;
+mod strays;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -35,23 +37,21 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use activity::Activity;
 use group::Group;
+pub(crate) use strays::kill_abandoned;
 use tail::Tail;
 
 /// Number of the first extra pipe in the child (`pipe:100`, `pipe:101`, ...): far above what the
 /// child or the standard library's own exec pipe use.
 pub(crate) const FIRST_PIPE: i32 = 100;
 
-/// How long a child that does not compute may go without a sign of life; see
-/// [`Activity::stalled`] for one that does. Slow presets at large sizes need seconds for a
-/// picture; a hung one needs for ever.
-pub(crate) const STALL: Duration = Duration::from_secs(120);
-/// How long a child that was asked to end may take before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long a child that was asked to end may take before it is killed. Short: what it would still
+/// write is wanted by nobody, and whoever cancels a title wants the machine back.
+const GRACE: Duration = Duration::from_millis(500);
 /// How long a child may take to exit once all its pipes are closed.
 const EXIT: Duration = Duration::from_secs(20);
 
-/// Niceness of a child that yields: well below an encoder's, and still running beside it.
-const YIELDING: &str = "10";
+/// Niceness of a child that yields: it takes what encoders leave, a seventieth of a busy core.
+const YIELDING: &str = "19";
 
 /// What to start.
 pub(crate) struct Start<'a> {
@@ -71,10 +71,36 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Child {
     child: tokio::process::Child,
     group: Group,
+    strays: Strays,
     tail: Tail,
     pub stdin: Option<ChildStdin>,
     pub stdout: Option<ChildStdout>,
     pub outputs: Vec<pipe::Receiver>,
+}
+
+/// What the child may leave behind outside its group. Killed on drop.
+struct Strays {
+    mark: String,
+    leader: Option<i32>,
+    done: bool,
+}
+
+impl Strays {
+    /// Kills them, once the child itself is gone: from then on there can be no more.
+    async fn kill(&mut self) {
+        if !std::mem::replace(&mut self.done, true) {
+            let (mark, leader) = (std::mem::take(&mut self.mark), self.leader);
+            let _ = tokio::task::spawn_blocking(move || strays::kill_marked(&mark, leader)).await;
+        }
+    }
+}
+
+impl Drop for Strays {
+    fn drop(&mut self) {
+        if !self.done {
+            strays::kill_marked(&self.mark, self.leader);
+        }
+    }
 }
 
 /// How a child that ran to its end did.
@@ -122,11 +148,14 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Child, Failure> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    let mark = strays::mark();
+    command.env(strays::MARK, &mark);
     command.fd_mappings(mappings).expect("the numbers are distinct");
     let mut child = launch::launch(command).await.map_err(fault)?;
     let group = Group::of(&child);
+    let strays = Strays { mark, leader: child.id().and_then(|id| i32::try_from(id).ok()), done: false };
     let tail = Tail::follow(child.stderr.take().expect("stderr is piped"));
-    Ok(Child { stdin: child.stdin.take(), stdout: child.stdout.take(), outputs, child, group, tail })
+    Ok(Child { stdin: child.stdin.take(), stdout: child.stdout.take(), outputs, child, group, strays, tail })
 }
 
 impl Child {
@@ -157,6 +186,13 @@ impl Child {
                     exited = Some(status.map_err(lost)?);
                     // What it left behind would hold the pipes open for ever.
                     self.group.kill();
+                    self.strays.kill().await;
+                }
+                () = self.tail.flooded() => {
+                    self.stop().await;
+                    let reason = format!("ffmpeg said more than {} MB", tail::FLOOD_BYTES / 1_000_000);
+                    return Err(Failure::new(Class::Transient, "ffmpeg-flood", reason)
+                        .evidence(self.tail.text().await));
                 }
                 silence = &mut stalled => {
                     self.stop().await;
@@ -190,6 +226,7 @@ impl Child {
             },
         };
         self.group.kill();
+        self.strays.kill().await;
         Ok((done, Exit { status, stderr: self.tail.text().await }))
     }
 
@@ -198,10 +235,12 @@ impl Child {
         self.group.terminate();
         let waited = tokio::time::timeout(GRACE, self.child.wait()).await;
         self.group.kill();
-        match waited {
+        let status = match waited {
             Ok(status) => status.ok(),
             Err(_) => self.child.wait().await.ok(),
-        }
+        };
+        self.strays.kill().await;
+        status
     }
 }
 

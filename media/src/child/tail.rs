@@ -10,10 +10,14 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt},
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 
 /// The first bytes name the cause, the last ones the end; a flood lies between.
 const HEAD_BYTES: usize = 4 * 1024;
 const TAIL_BYTES: usize = 12 * 1024;
+/// What no child that does its work ever says: a source that is damaged all over gets a line of a
+/// hundred bytes for each of its pictures.
+pub(super) const FLOOD_BYTES: u64 = 64 * 1_000_000;
 /// How long to wait for the end of stderr after the child's.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -51,6 +55,7 @@ impl Kept {
 #[derive(Debug)]
 pub(crate) struct Tail {
     kept: Arc<Mutex<Kept>>,
+    flood: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -59,13 +64,25 @@ impl Tail {
     pub fn follow(mut stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let into = Arc::clone(&kept);
+        let flood = CancellationToken::new();
+        let flooded = flood.clone();
         let task = tokio::spawn(async move {
             let mut buffer = vec![0; 8 * 1024];
+            let mut said = 0_u64;
             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                said += count as u64;
+                if said > FLOOD_BYTES {
+                    flooded.cancel();
+                }
                 into.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..count]);
             }
         });
-        Self { kept, task }
+        Self { kept, flood, task }
+    }
+
+    /// Returns once more was said than any child has to say.
+    pub async fn flooded(&self) {
+        self.flood.cancelled().await;
     }
 
     /// What was said, once the stream is at its end (waited for within a bound).

@@ -11,6 +11,9 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 struct Script {
     folder: tempfile::TempDir,
     path: PathBuf,
@@ -85,7 +88,7 @@ async fn pipes_and_exit_status_arrive_and_the_environment_does_not() {
     let work = drain(&mut child).await;
     let activity = Activity::default();
     let cancel = CancellationToken::new();
-    let (all, exit) = child.supervise(work, &activity, STALL, &cancel).await.unwrap();
+    let (all, exit) = child.supervise(work, &activity, PATIENCE, &cancel).await.unwrap();
     assert_eq!(String::from_utf8(all).unwrap(), "out\n\none\ntwo\n");
     assert_eq!((exit.status.code(), exit.stderr.as_str()), (Some(3), "said\n"));
 }
@@ -133,7 +136,7 @@ async fn a_flood_on_stderr_neither_blocks_it_nor_fills_memory() {
     let mut child = script.start(0).await;
     let work = drain(&mut child).await;
     let (activity, cancel) = (Activity::default(), CancellationToken::new());
-    let (all, exit) = child.supervise(work, &activity, STALL, &cancel).await.unwrap();
+    let (all, exit) = child.supervise(work, &activity, PATIENCE, &cancel).await.unwrap();
     assert_eq!(all, b"done\n");
     assert!(exit.stderr.len() < 20_000 && exit.stderr.contains("bytes left out"));
 }
@@ -144,7 +147,7 @@ async fn a_grandchild_that_holds_the_pipes_does_not_outlive_its_parent() {
     let mut child = script.start(1).await;
     let work = drain(&mut child).await;
     let (activity, cancel) = (Activity::default(), CancellationToken::new());
-    let (all, exit) = child.supervise(work, &activity, STALL, &cancel).await.unwrap();
+    let (all, exit) = child.supervise(work, &activity, PATIENCE, &cancel).await.unwrap();
     assert!(all == b"bye\n" && exit.status.success());
     is_gone(script.pid("grandchild").await).await;
 }
@@ -157,7 +160,7 @@ async fn cancelling_ends_the_whole_group_before_it_returns() {
     let (own, grandchild) = (script.pid("self").await, script.pid("grandchild").await);
     let (activity, cancel) = (Activity::default(), CancellationToken::new());
     cancel.cancel();
-    let failure = child.supervise(work, &activity, STALL, &cancel).await.unwrap_err();
+    let failure = child.supervise(work, &activity, PATIENCE, &cancel).await.unwrap_err();
     assert_eq!((failure.class, failure.code.as_str()), (Class::Transient, "cancelled"));
     assert!(kill(own, None).is_err(), "the leader is reaped");
     is_gone(grandchild).await;

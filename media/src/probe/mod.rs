@@ -12,8 +12,6 @@ mod rate;
 mod seek;
 mod tracks;
 
-use std::time::Duration;
-
 use framemill_schemas::{
     failure::{Class, Failure},
     probe::{Probe, Seek, VideoTrack},
@@ -31,8 +29,6 @@ use listing::{Clock, Index};
 
 /// Longest description that is read: thousands of streams.
 const DESCRIPTION_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How long ffprobe may take for the container's head, or go without a packet.
-const ANSWER: Duration = Duration::from_secs(120);
 
 /// Indexes the source at `url`. `identity` and `bytes` are what its reader says of it.
 pub async fn probe(
@@ -123,7 +119,7 @@ impl Source<'_> {
 
     async fn describe(&self) -> Result<Description, Failure> {
         let start = self.start(command::describe(self.url));
-        let (stdout, exit) = capture(start, DESCRIPTION_BYTES_MAX, ANSWER, self.cancel).await?;
+        let (stdout, exit) = capture(start, DESCRIPTION_BYTES_MAX, self.tools.stall(), self.cancel).await?;
         let description = serde_json::from_slice::<Description>(&stdout).ok();
         match description {
             Some(description) if exit.status.success() => Ok(description),
@@ -171,7 +167,7 @@ impl Source<'_> {
             .await?;
             fault.map_or(Ok(()), Err)
         };
-        let ((), exit) = child.supervise(work, &activity, ANSWER, self.cancel).await?;
+        let ((), exit) = child.supervise(work, &activity, self.tools.stall(), self.cancel).await?;
         if !exit.status.success() {
             return Err(failures::of_exit(exit.status, &exit.stderr));
         }

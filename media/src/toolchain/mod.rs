@@ -18,14 +18,27 @@ use tokio_util::sync::CancellationToken;
 use crate::child::{Start, capture};
 
 /// Section `[ffmpeg]` of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FfmpegConfig {
     /// Path of ffmpeg; from `PATH` where left out.
     pub ffmpeg: Option<PathBuf>,
     /// Path of ffprobe; from `PATH` where left out.
     pub ffprobe: Option<PathBuf>,
+    /// How long one that does not compute may go without progress before it is stopped; one that
+    /// computes in silence gets fifteen times as long. Slow presets at large sizes need seconds
+    /// for a picture; a hung one needs for ever.
+    pub stall_s: u64,
 }
+
+impl Default for FfmpegConfig {
+    fn default() -> Self {
+        Self { ffmpeg: None, ffprobe: None, stall_s: STALL_S }
+    }
+}
+
+/// Default of `stall_s`.
+const STALL_S: u64 = 120;
 
 /// Why no ffmpeg can be used. Each is a sentence with its mend.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +91,7 @@ struct Inner {
     ffprobe: PathBuf,
     setpriv: Option<PathBuf>,
     nice: Option<PathBuf>,
+    stall: Duration,
     version: String,
     encoders: BTreeSet<String>,
 }
@@ -89,6 +103,8 @@ pub struct Toolchain(Arc<Inner>);
 impl Toolchain {
     /// Finds and checks both tools.
     pub async fn find(config: &FfmpegConfig) -> Result<Self, ToolchainError> {
+        // A worker that was killed here could not clean up: whoever comes next does.
+        let _ = tokio::task::spawn_blocking(crate::child::kill_abandoned).await;
         let ffmpeg = locate("ffmpeg", config.ffmpeg.as_deref())?;
         let ffprobe = locate("ffprobe", config.ffprobe.as_deref())?;
         let setpriv = on_path("setpriv");
@@ -114,7 +130,8 @@ impl Toolchain {
                 encoders = names;
             }
         }
-        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, nice: on_path("nice"), version, encoders })))
+        let stall = Duration::from_secs(config.stall_s.max(1));
+        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, nice: on_path("nice"), stall, version, encoders })))
     }
 
     /// What ffmpeg calls its version.
@@ -137,6 +154,11 @@ impl Toolchain {
 
     pub(crate) fn setpriv(&self) -> Option<&Path> {
         self.0.setpriv.as_deref()
+    }
+
+    /// How long a child may go without progress.
+    pub(crate) fn stall(&self) -> Duration {
+        self.0.stall
     }
 
     /// Starts a child that yields to the encoders, where there is one.

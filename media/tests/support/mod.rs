@@ -25,6 +25,7 @@ pub async fn toolchains() -> Vec<Toolchain> {
     let at_hand = FfmpegConfig {
         ffmpeg: std::env::var_os("FRAMEMILL_FFMPEG__FFMPEG").map(PathBuf::from),
         ffprobe: std::env::var_os("FRAMEMILL_FFMPEG__FFPROBE").map(PathBuf::from),
+        ..FfmpegConfig::default()
     };
     let mut found = vec![Toolchain::find(&at_hand).await.unwrap()];
     if let Some(newer) = std::env::var_os("FRAMEMILL_TEST_FFMPEG_NEW") {
