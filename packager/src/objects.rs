@@ -43,6 +43,19 @@ pub async fn put(
     body: Bytes,
     same_round: SameRound,
 ) -> Result<StoredObject, Failure> {
+    fail::fail_point!("put/before", |_| std::process::abort());
+    let stored = put_or_adopt(store, job, key, body, same_round).await;
+    fail::fail_point!("put/stored", |_| std::process::abort());
+    stored
+}
+
+async fn put_or_adopt(
+    store: &Store,
+    job: &JobRecord,
+    key: &str,
+    body: Bytes,
+    same_round: SameRound,
+) -> Result<StoredObject, Failure> {
     let own = digest(&body);
     let meta = meta(job, key);
     let put = store.put_new(key, body.clone(), &meta).await.map_err(|error| error.to_failure())?;

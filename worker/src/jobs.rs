@@ -14,12 +14,13 @@ use framemill_schemas::{
 };
 use framemill_telemetry::span;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
     metrics::Metrics,
     source::{OpenSource, SourceReader},
-    upload::Uploader,
+    upload::{Uploader, called_off},
 };
 
 /// What jobs are run with.
@@ -64,6 +65,19 @@ fn blame(failure: Failure, source: &OpenSource, attempt: &Attempt) -> Failure {
     match source.explanation() {
         Some(fault) => Failure { evidence: failure.evidence, ..fault },
         None => failure,
+    }
+}
+
+/// Does what has no child of its own until it is done or the attempt is called off: the store may
+/// be waited for.
+async fn until_cancelled<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(called_off()),
+        outcome = work => outcome,
     }
 }
 

@@ -6,6 +6,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod canary;
+mod held;
 mod jobs;
 mod metrics;
 mod run;

@@ -3,15 +3,31 @@
 use framemill_schemas::{failure::Class, job::JobKind};
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram},
+    metrics::{Counter, Gauge, Histogram},
 };
 
-/// The worker's instruments.
+/// How a segment came to be in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This attempt encoded and stored it.
+    Encoded,
+    /// This attempt encoded it and found it stored: work done twice.
+    Repeated,
+    /// An earlier attempt stored it, and this one did not encode it again.
+    Adopted,
+}
+
+/// The worker's instruments. Clones are the same ones.
+#[derive(Clone)]
 pub struct Metrics {
     attempts: Counter<u64>,
     attempt_seconds: Histogram<f64>,
     segments: Counter<u64>,
     segment_bytes: Counter<u64>,
+    encoded: Counter<u64>,
+    repeated: Counter<u64>,
+    adopted: Counter<u64>,
+    held_bytes: Gauge<u64>,
 }
 
 impl Metrics {
@@ -36,6 +52,22 @@ impl Metrics {
                 .u64_counter("framemill_worker_segment_stored_bytes")
                 .with_description("Bytes of those segments")
                 .build(),
+            encoded: meter
+                .u64_counter("framemill_worker_segments_encoded")
+                .with_description("Segments that attempts here encoded, also those found stored afterwards")
+                .build(),
+            repeated: meter
+                .u64_counter("framemill_worker_segments_repeated")
+                .with_description("Segments that were encoded here though another attempt had stored them")
+                .build(),
+            adopted: meter
+                .u64_counter("framemill_worker_segments_adopted")
+                .with_description("Segments of earlier attempts that were not encoded again")
+                .build(),
+            held_bytes: meter
+                .u64_gauge("framemill_worker_held_bytes")
+                .with_description("Bytes of segments that wait for the store")
+                .build(),
         }
     }
 
@@ -48,8 +80,21 @@ impl Metrics {
     }
 
     /// A segment is stored.
-    pub fn segment(&self, bytes: u64) {
+    pub fn segment(&self, origin: Origin, bytes: u64) {
+        match origin {
+            Origin::Adopted => self.adopted.add(1, &[]),
+            Origin::Encoded => self.encoded.add(1, &[]),
+            Origin::Repeated => {
+                self.encoded.add(1, &[]);
+                self.repeated.add(1, &[]);
+            }
+        }
         self.segments.add(1, &[]);
         self.segment_bytes.add(bytes, &[]);
+    }
+
+    /// So much memory is taken by segments now.
+    pub fn held(&self, bytes: u64) {
+        self.held_bytes.record(bytes, &[]);
     }
 }

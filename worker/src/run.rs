@@ -1,27 +1,31 @@
 //! One worker, until told to stop.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use framemill_media::toolchain::Toolchain;
 use framemill_queue::{
-    Queue, QueueError,
-    runner::{self, RunnerConfig},
+    LEASE, Member, Queue, QueueError, Standing, run_node,
+    runner::{self, Gate, RunnerConfig},
 };
-use framemill_schemas::{ids::NodeId, job::JobKind, ladder::VideoCodec, lane::Lane};
+use framemill_schemas::{ids::NodeId, job::JobKind, ladder::VideoCodec, lane::Lane, node::NodeRole};
 use framemill_storage::Store;
 use framemill_telemetry::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::{
+    canary,
+    held::Held,
     jobs::Jobs,
     metrics::Metrics,
     source::{SourceReader, SourcesConfig},
-    upload::Uploader,
+    upload::{HELD_KIB_MAX, Uploader},
 };
 
-/// For this long the farm waits for a silent worker before its jobs go to another.
-pub const LEASE: Duration = Duration::from_secs(15);
+/// What heartbeats and records of nodes call a worker.
+const ROLE: &str = "worker";
 /// Kinds a worker runs, in the order it prefers them: a probe holds up everything behind it, and
 /// sound is one long job that should start early.
 const KINDS: [JobKind; 3] = [JobKind::Probe, JobKind::Audio, JobKind::Transcode];
@@ -75,14 +79,39 @@ pub enum WorkerError {
 pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let WorkerParts { config, sources, queue, store, tools, node, shutdown } = parts;
     let reader =
-        SourceReader::start(&sources, store.clone(), shutdown.stop.clone()).await.map_err(WorkerError::Reader)?;
+        SourceReader::start(&sources, store.patient(), shutdown.stop.clone()).await.map_err(WorkerError::Reader)?;
+    // What is begun waits for a store that is away; nothing else is begun meanwhile.
+    let store = store.patient();
+    let gate = Gate::default();
+    let _following = AbortOnDropHandle::new(tokio::spawn(follow_outages(store.clone(), gate.clone())));
     let lanes = lanes(&tools);
     let slots = config.slots();
     tracing::info!(%node, slots, ffmpeg = tools.version(), "worker started");
-    let jobs = Jobs { reader, tools, uploader: Uploader::new(store), metrics: Metrics::new() };
-    let runner = RunnerConfig { node, process: Uuid::new_v4(), role: "worker", lanes, slots, lease: LEASE };
-    runner::serve(queue, runner, Arc::new(jobs), shutdown.drain.clone(), shutdown.stop.clone()).await?;
+    let (says, standing) = watch::channel(Standing::UNKNOWN);
+    let member = Member { node: node.clone(), role: role(slots, &tools) };
+    let trial = {
+        let tools = tools.clone();
+        move || canary::trial(&tools)
+    };
+    let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
+    let metrics = Metrics::new();
+    let held = Held::new(HELD_KIB_MAX, gate.clone(), metrics.clone());
+    let jobs = Jobs { reader, tools, uploader: Uploader::new(store, held), metrics };
+    let runner = RunnerConfig { node, process: Uuid::new_v4(), role: ROLE, lanes, slots, lease: LEASE, gate };
+    runner::serve_as(queue, runner, standing, Arc::new(jobs), shutdown.drain.clone(), shutdown.stop.clone()).await?;
     Ok(())
+}
+
+/// What this process does for the farm.
+fn role(slots: usize, tools: &Toolchain) -> NodeRole {
+    let encodes = VideoCodec::ALL.into_iter().filter(|codec| tools.encodes(*codec)).collect();
+    NodeRole { role: ROLE.to_owned(), slots: u32::try_from(slots).unwrap_or(u32::MAX), encodes }
+}
+
+/// Keeps the gate closed while the store is away.
+async fn follow_outages(store: Store, gate: Gate) {
+    const AWAY: &str = "the store is away";
+    store.follow_outages(|away| if away { gate.close(AWAY) } else { gate.open(AWAY) }).await;
 }
 
 /// The lanes this node can serve: only codecs its ffmpeg encodes.

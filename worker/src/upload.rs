@@ -1,7 +1,10 @@
 //! From cut pieces to stored objects. Names are fixed by the plan and the first writer wins; who
 //! is told "exists" reads back and records what is stored.
+//!
+//! The store's handle is a patient one: a put that meets an outage waits for its end, with its
+//! segment in memory, and the encoder behind it waits in its pipe. Nothing here tries again.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use bytes::Bytes;
 use framemill_media::{
@@ -18,13 +21,17 @@ use framemill_schemas::{
 };
 use framemill_storage::{Meta, Put, Store};
 use futures_util::{Stream, StreamExt, stream, stream::FuturesUnordered};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::metrics::Metrics;
+use crate::{
+    held::{Held, Share},
+    metrics::{Metrics, Origin},
+};
 
 /// Bytes of segments held in memory by all uploads of a worker, in KiB.
-const HELD_KIB_MAX: u32 = 48 * 1024;
+pub(crate) const HELD_KIB_MAX: u32 = 48 * 1024;
 /// Uploads of one job at once.
 const UPLOADS_AT_ONCE: usize = 6;
 /// Look-ups of one job at once, when it resumes: each reads a whole segment.
@@ -125,18 +132,18 @@ impl Collected {
 /// Puts pieces into the store.
 pub(crate) struct Uploader {
     store: Store,
-    held: Arc<Semaphore>,
+    held: Held,
 }
 
 /// One piece that is stored.
 enum StoredPiece {
     Init(usize, StoredObject),
-    Segment(usize, SegmentIndex),
+    Segment(usize, SegmentIndex, Origin),
 }
 
 impl Uploader {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store, held: Arc::new(Semaphore::new(HELD_KIB_MAX as usize)) }
+    pub(crate) fn new(store: Store, held: Held) -> Self {
+        Self { store, held }
     }
 
     /// Looks for what an earlier attempt at the same job stored. A first attempt of a first round
@@ -180,23 +187,27 @@ impl Uploader {
             return Ok(None);
         }
         let Ok(facts) = read_segment(&object.body) else { return Ok(None) };
-        Ok(Some(StoredPiece::Segment(rendition, read_index(number, target.media, facts, object.stored))))
+        let index = read_index(number, target.media, facts, object.stored);
+        Ok(Some(StoredPiece::Segment(rendition, index, Origin::Adopted)))
     }
 
     /// Takes pieces as they are cut until the cutter is done; closes the channel, and so stops
-    /// the cutter, when one cannot be stored.
+    /// the cutter, when one cannot be stored or the attempt is called off: a put may wait for the
+    /// store for long.
     pub(crate) async fn upload(
         &self,
         target: &Target,
         arriving: mpsc::Receiver<Cut>,
         collected: &mut Collected,
         metrics: &Metrics,
+        cancel: &CancellationToken,
     ) -> Result<(), Failure> {
         let mut uploads = FuturesUnordered::new();
         let mut admitted = std::pin::pin!(admitted(&self.held, arriving));
         let mut open = true;
         while open || !uploads.is_empty() {
             tokio::select! {
+                () = cancel.cancelled() => return Err(called_off()),
                 piece = admitted.next(), if open && uploads.len() < UPLOADS_AT_ONCE => match piece {
                     Some((cut, held)) => uploads.push(self.put(target, cut, held).in_current_span()),
                     None => open = false,
@@ -207,11 +218,14 @@ impl Uploader {
         Ok(())
     }
 
-    async fn put(&self, target: &Target, cut: Cut, _held: SemaphorePermit<'_>) -> Result<StoredPiece, Failure> {
-        match cut.piece {
+    async fn put(&self, target: &Target, cut: Cut, _held: Share<'_>) -> Result<StoredPiece, Failure> {
+        fail::fail_point!("put/before", |_| std::process::abort());
+        let stored = match cut.piece {
             Piece::Init(bytes) => self.put_init(target, cut.rendition, bytes).await,
             Piece::Segment(segment) => self.put_segment(target, cut.rendition, segment).await,
-        }
+        };
+        fail::fail_point!("put/stored", |_| std::process::abort());
+        stored
     }
 
     /// One rendition, one init: a chunk whose init differs was made by another encoder build.
@@ -241,21 +255,25 @@ impl Uploader {
         let meta = target.meta(&key);
         let put = self.store.put_new(&key, segment.bytes.clone(), &meta).await.map_err(|error| error.to_failure())?;
         let there = match put {
-            Put::Created(object) => return Ok(StoredPiece::Segment(rendition, cut_index(segment, object))),
+            Put::Created(object) => return Ok(encoded(rendition, segment, object)),
             Put::Exists { meta: there, stored } => (there, stored),
         };
         match there {
             // Another attempt at this very job was first: its bytes are the truth.
             (there, _) if there.job_key.as_ref() == Some(&target.job_key) => {
-                let found = self.find(target, rendition, Some(segment.number)).await?;
-                found.ok_or_else(|| taken(&key, "and cannot be read back"))
+                match self.find(target, rendition, Some(segment.number)).await? {
+                    Some(StoredPiece::Segment(_, index, _)) => {
+                        Ok(StoredPiece::Segment(rendition, index, Origin::Repeated))
+                    }
+                    _ => Err(taken(&key, "and cannot be read back")),
+                }
             }
             // A validation rejected the round that wrote it.
             (there, stored) if there.round < target.round => {
                 let put = self.store.put_match(&key, segment.bytes.clone(), &meta, &stored.etag).await;
                 let object = put.map_err(|error| error.to_failure())?;
                 let object = object.ok_or_else(|| taken(&key, "while it was being replaced"))?;
-                Ok(StoredPiece::Segment(rendition, cut_index(segment, object)))
+                Ok(encoded(rendition, segment, object))
             }
             _ => Err(taken(&key, "by a job that is not this one")),
         }
@@ -266,8 +284,8 @@ impl Collected {
     fn add(&mut self, piece: StoredPiece, metrics: &Metrics) {
         match piece {
             StoredPiece::Init(rendition, stored) => self.inits[rendition] = Some(stored),
-            StoredPiece::Segment(rendition, index) => {
-                metrics.segment(index.object.bytes);
+            StoredPiece::Segment(rendition, index, origin) => {
+                metrics.segment(origin, index.object.bytes);
                 self.segments[rendition].insert(index.number, index);
             }
         }
@@ -276,17 +294,15 @@ impl Collected {
 
 /// Pieces with the memory they may take. The next one is received only once the one before has
 /// its allowance: of each job at most one piece waits for it here, and the cutter behind that.
-fn admitted(held: &Semaphore, arriving: mpsc::Receiver<Cut>) -> impl Stream<Item = (Cut, SemaphorePermit<'_>)> {
+fn admitted(held: &Held, arriving: mpsc::Receiver<Cut>) -> impl Stream<Item = (Cut, Share<'_>)> {
     stream::unfold(arriving, async |mut arriving| {
         let cut = arriving.recv().await?;
         let bytes = match &cut.piece {
             Piece::Init(bytes) => bytes.len(),
             Piece::Segment(segment) => segment.bytes.len(),
         };
-        // A segment over the whole allowance takes all of it, and goes alone.
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(HELD_KIB_MAX).min(HELD_KIB_MAX);
-        let permit = held.acquire_many(kib).await.expect("the semaphore is never closed");
-        Some(((cut, permit), arriving))
+        let share = held.take(bytes).await;
+        Some(((cut, share), arriving))
     })
 }
 
@@ -298,15 +314,16 @@ fn key_of(target: &Target, rendition: usize, number: Option<u64>) -> String {
     }
 }
 
-fn cut_index(segment: CutSegment, object: StoredObject) -> SegmentIndex {
-    SegmentIndex {
+fn encoded(rendition: usize, segment: CutSegment, object: StoredObject) -> StoredPiece {
+    let index = SegmentIndex {
         number: segment.number,
         start_ticks: segment.start_ticks,
         duration_ticks: segment.duration_ticks,
         samples: segment.samples,
         keyframes: segment.keyframes,
         object,
-    }
+    };
+    StoredPiece::Segment(rendition, index, Origin::Encoded)
 }
 
 /// The index of a stored segment, from its own boxes.
@@ -321,19 +338,24 @@ fn read_index(number: u64, media: Media, facts: SegmentFacts, object: StoredObje
     }
 }
 
+pub(crate) fn called_off() -> Failure {
+    Failure::new(Class::Transient, "cancelled", "the attempt was called off")
+}
+
 fn taken(key: &str, how: &str) -> Failure {
     Failure::new(Class::Transient, "object-taken", format!("{key} was written {how}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use framemill_queue::runner::Gate;
     use futures_util::FutureExt;
 
     use super::*;
 
     #[tokio::test]
     async fn one_piece_of_a_job_waits_for_memory_and_the_others_with_the_cutter() {
-        let held = Semaphore::new(10);
+        let held = Held::new(10, Gate::default(), Metrics::new());
         let (pieces, arriving) = mpsc::channel(4);
         for _ in 0..4 {
             let piece = Piece::Init(Bytes::from(vec![0; 5 * 1024]));

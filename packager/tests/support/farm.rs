@@ -125,6 +125,7 @@ impl Farm {
         let config = FfmpegConfig {
             ffmpeg: std::env::var_os("FRAMEMILL_FFMPEG__FFMPEG").map(PathBuf::from),
             ffprobe: std::env::var_os("FRAMEMILL_FFMPEG__FFPROBE").map(PathBuf::from),
+            ..FfmpegConfig::default()
         };
         let tools = Toolchain::find(&config).await.unwrap();
         let parts = PackagerParts {
@@ -163,6 +164,7 @@ impl Farm {
             ready_ms: 1,
             claimed_ms: 0,
             ended_ms: 0,
+            avoid: None,
         }
     }
 

@@ -9,7 +9,7 @@ use framemill_schemas::{
 };
 use tokio::sync::mpsc;
 
-use super::{Jobs, blame, reporting, transcode::PIECES_WAITING};
+use super::{Jobs, blame, reporting, transcode::PIECES_WAITING, until_cancelled};
 use crate::upload::{Collected, Media, Target};
 
 impl Jobs {
@@ -19,12 +19,13 @@ impl Jobs {
         let numbers = 1..=spec.grid.frames.div_ceil(u64::from(spec.segment_frames));
         let target = Target::new(&attempt.job, Media::Audio, &spec.folder, vec![spec.rendition.clone()], numbers);
         let mut collected = Collected::new(&target);
-        let source = self.reader.open(&spec.source, Some(&spec.identity)).await?;
+        let opening = self.reader.open(&spec.source, Some(&spec.identity));
+        let source = until_cancelled(&attempt.cancel, opening).await?;
         let total = frames_to_ticks(spec.grid.frames, spec.grid.rate, AUDIO_RATE);
         let (pieces, arriving) = mpsc::channel(PIECES_WAITING);
         let (encoded, uploaded) = reporting(attempt, total, async |progress| {
             let encode = encode::audio(&self.tools, spec, source.url(), pieces, progress, &attempt.cancel);
-            let upload = self.uploader.upload(&target, arriving, &mut collected, &self.metrics);
+            let upload = self.uploader.upload(&target, arriving, &mut collected, &self.metrics, &attempt.cancel);
             tokio::join!(encode, upload)
         })
         .await;

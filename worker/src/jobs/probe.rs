@@ -7,12 +7,12 @@ use framemill_schemas::{
     spec::{JobOutput, ProbeSpec},
 };
 
-use super::{Jobs, blame};
+use super::{Jobs, blame, until_cancelled};
 
 impl Jobs {
     /// Takes a source; returns what planning needs to know of it.
     pub(super) async fn probe(&self, spec: &ProbeSpec, attempt: &Attempt) -> Result<JobOutput, Failure> {
-        let source = self.reader.open(&spec.source, None).await?;
+        let source = until_cancelled(&attempt.cancel, self.reader.open(&spec.source, None)).await?;
         let found = probe(&self.tools, source.url(), source.identity(), source.bytes(), &attempt.cancel).await;
         match (found, source.fault()) {
             (Ok(probe), None) => Ok(JobOutput::Probe(probe)),

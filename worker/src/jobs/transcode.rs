@@ -8,7 +8,7 @@ use framemill_schemas::{
 };
 use tokio::sync::mpsc;
 
-use super::{Jobs, blame, reporting};
+use super::{Jobs, blame, reporting, until_cancelled};
 use crate::upload::{Collected, Media, Target};
 
 /// Finished pieces waiting for an upload; beyond it ffmpeg waits in its pipe.
@@ -20,17 +20,19 @@ impl Jobs {
         let renditions: Vec<_> = spec.rungs.iter().map(|rung| rung.name.clone()).collect();
         let target = Target::new(&attempt.job, Media::Video, &spec.folder, renditions, spec.segment_numbers());
         let mut collected = Collected::new(&target);
-        self.uploader.adopt(&target, &mut collected, &self.metrics).await?;
+        let adopting = self.uploader.adopt(&target, &mut collected, &self.metrics);
+        until_cancelled(&attempt.cancel, adopting).await?;
         let Some(first) = collected.first_missing() else { return collected.finish(&target) };
 
-        let source = self.reader.open(&spec.source, Some(&spec.identity)).await?;
+        let opening = self.reader.open(&spec.source, Some(&spec.identity));
+        let source = until_cancelled(&attempt.cancel, opening).await?;
         let start_frame = spec.segment_range(first).start.max(spec.start_frame);
         let total = spec.end_frame - spec.start_frame;
         let (pieces, arriving) = mpsc::channel(PIECES_WAITING);
         let (encoded, uploaded) = reporting(attempt, total, async |progress| {
             let encode =
                 encode::transcode(&self.tools, spec, start_frame, source.url(), pieces, progress, &attempt.cancel);
-            let upload = self.uploader.upload(&target, arriving, &mut collected, &self.metrics);
+            let upload = self.uploader.upload(&target, arriving, &mut collected, &self.metrics, &attempt.cancel);
             tokio::join!(encode, upload)
         })
         .await;
