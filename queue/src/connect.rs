@@ -22,6 +22,7 @@ use crate::{
     layout,
     link::{CALL_MAX, Link, LinkState, observe},
     queue::Queue,
+    records::Bucket,
 };
 
 /// What headers and subject may add to a record.
@@ -40,7 +41,8 @@ impl Queue {
         let handles = make_streams(&link.context, config.replicas).await?;
         let stream = |name: &str| handles[name].clone();
         make_consumers(&stream(subject::JOBS_STREAM)).await?;
-        let buckets = layout::BUCKETS.iter().map(|&bucket| (bucket, stream(&layout::bucket_stream(bucket)))).collect();
+        let bucket = |name, newest| Bucket::new(name, newest, stream(&layout::bucket_stream(name)));
+        let buckets = layout::BUCKETS.iter().map(|&(name, newest)| (name, bucket(name, newest))).collect();
         Ok(Self::new(link, stream(subject::JOBS_STREAM), stream(subject::EVENTS_STREAM), buckets))
     }
 }

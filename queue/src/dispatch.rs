@@ -22,6 +22,7 @@ impl Queue {
     /// again while its hint is queued or in work changes nothing, so a sweep may call this for
     /// every ready record.
     pub async fn dispatch(&self, job: &JobRecord, revision: u64) -> Result<(), QueueError> {
+        fail::fail_point!("dispatch/before", |_| std::process::abort());
         let record = subject::job_record(job.asset, job.id);
         let payload = wire::encode(&Hint { v: HINT_VERSION, record, revision })?;
         // No message id: the server would swallow the hint of a later attempt without a word.

@@ -7,7 +7,13 @@ use async_nats::jetstream::{
     consumer::{AckPolicy, pull},
     stream,
 };
-use framemill_schemas::{job::JobKind, lane::Lane, subject};
+use framemill_schemas::{
+    asset::ASSET_VERSION,
+    job::{JOB_VERSION, JobKind},
+    lane::Lane,
+    node::NODE_VERSION,
+    subject,
+};
 
 use crate::error::QueueError;
 
@@ -28,13 +34,15 @@ const EVENTS_DUPLICATES: Duration = Duration::from_secs(120);
 /// How long an idempotency key is honoured.
 const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// All buckets.
-pub(crate) const BUCKETS: [&str; 5] = [
-    subject::ASSETS_BUCKET,
-    subject::JOBS_BUCKET,
-    subject::LEASES_BUCKET,
-    subject::KEYS_BUCKET,
-    subject::IDEMPOTENCY_BUCKET,
+/// All buckets, each with the newest format of its records that this version reads. A record of
+/// a newer one is left alone.
+pub(crate) const BUCKETS: [(&str, u32); 6] = [
+    (subject::ASSETS_BUCKET, ASSET_VERSION),
+    (subject::JOBS_BUCKET, JOB_VERSION),
+    (subject::LEASES_BUCKET, 1),
+    (subject::KEYS_BUCKET, 1),
+    (subject::NODES_BUCKET, NODE_VERSION),
+    (subject::IDEMPOTENCY_BUCKET, 1),
 ];
 
 /// Name of a bucket's stream, as every NATS tool knows it.
@@ -51,7 +59,7 @@ pub(crate) fn record_subject(bucket: &str, key: &str) -> String {
 pub(crate) fn streams(replicas: u8) -> Vec<stream::Config> {
     let replicas = usize::from(replicas.max(1));
     let mut all = vec![hints(replicas), events(replicas)];
-    all.extend(BUCKETS.iter().map(|bucket| bucket_config(bucket, replicas)));
+    all.extend(BUCKETS.iter().map(|(bucket, _)| bucket_config(bucket, replicas)));
     all
 }
 

@@ -12,20 +12,28 @@ mod dispatch;
 mod error;
 mod events;
 mod follow;
+mod hearing;
 mod layout;
 mod link;
+mod nodes;
+mod outbox;
 mod presence;
 mod queue;
 mod records;
+mod take_back;
 mod watch;
 
 pub mod lease;
+pub mod node;
 pub mod runner;
 pub mod transition;
 
 pub use config::NatsConfig;
 pub use error::{QueueError, RecordError};
+pub use hearing::{Hearing, LEASE};
 pub use layout::ACK_WAIT;
+pub use nodes::{Changed, Member, Standing, Trial, run as run_node};
+pub use outbox::Outbox;
 pub use queue::Queue;
 pub use records::Records;
 pub use watch::Change;

@@ -6,7 +6,10 @@ use async_nats::jetstream::stream::Stream;
 use framemill_schemas::{asset::AssetRecord, job::JobRecord, subject};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{link::Link, records::Records};
+use crate::{
+    link::Link,
+    records::{Bucket, Records},
+};
 
 /// A connection to a farm's NATS, checked and set up. Cheap to clone.
 #[derive(Clone)]
@@ -14,7 +17,7 @@ pub struct Queue {
     pub(crate) link: Link,
     pub(crate) hints: Stream<()>,
     pub(crate) events: Stream<()>,
-    buckets: Arc<HashMap<&'static str, Stream<()>>>,
+    buckets: Arc<HashMap<&'static str, Bucket>>,
     assets: Records<AssetRecord>,
     jobs: Records<JobRecord>,
 }
@@ -24,11 +27,10 @@ impl Queue {
         link: Link,
         hints: Stream<()>,
         events: Stream<()>,
-        buckets: HashMap<&'static str, Stream<()>>,
+        buckets: HashMap<&'static str, Bucket>,
     ) -> Self {
-        let stream = |bucket| buckets[bucket].clone();
-        let assets = Records::new(link.clone(), stream(subject::ASSETS_BUCKET), subject::ASSETS_BUCKET);
-        let jobs = Records::new(link.clone(), stream(subject::JOBS_BUCKET), subject::JOBS_BUCKET);
+        let assets = Records::new(link.clone(), buckets[subject::ASSETS_BUCKET].clone());
+        let jobs = Records::new(link.clone(), buckets[subject::JOBS_BUCKET].clone());
         Self { hints, events, assets, jobs, buckets: Arc::new(buckets), link }
     }
 
@@ -49,8 +51,14 @@ impl Queue {
     ///
     /// For a bucket the farm does not have: a slip of the pen, not a condition of a farm.
     pub fn records<T: Serialize + DeserializeOwned>(&self, bucket: &'static str) -> Records<T> {
-        let stream = self.buckets.get(bucket).expect("the bucket is one of the farm's, by its constant").clone();
-        Records::new(self.link.clone(), stream, bucket)
+        let bucket = self.buckets.get(bucket).expect("the bucket is one of the farm's, by its constant").clone();
+        Records::new(self.link.clone(), bucket)
+    }
+
+    /// The connection itself: to count what goes over it, and to compare with going without this
+    /// crate.
+    pub fn client(&self) -> &async_nats::Client {
+        &self.link.client
     }
 
     /// Whether there is a connection now.
@@ -62,6 +70,11 @@ impl Queue {
     /// when this changes.
     pub fn reconnects(&self) -> u64 {
         self.link.now().connects.saturating_sub(1)
+    }
+
+    /// Whether the server answers now. What it had for us before, it has sent by then.
+    pub async fn answers(&self) -> bool {
+        self.link.settle().await.is_ok()
     }
 
     /// Waits until the connection is lost or comes back once more.

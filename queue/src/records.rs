@@ -7,6 +7,10 @@
 
 use std::{
     marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +23,10 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use framemill_schemas::{subject, wire};
+use framemill_schemas::{
+    subject,
+    wire::{self, WireError},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{error::RecordError, layout, link::Link};
@@ -33,17 +40,45 @@ const MARKER_TTL_S: &str = "3600";
 
 const OPERATION: &str = "KV-Operation";
 
+/// Where records are kept.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    pub name: &'static str,
+    pub stream: Stream<()>,
+    /// The newest format of its records that this version reads.
+    newest: u32,
+    /// Whether it was said that there are newer ones.
+    said: Arc<AtomicBool>,
+}
+
+impl Bucket {
+    pub fn new(name: &'static str, newest: u32, stream: Stream<()>) -> Self {
+        Self { name, stream, newest, said: Arc::default() }
+    }
+
+    /// Reads a record. One of a newer format is an error like any other that cannot be read, so
+    /// nobody changes it; that there are some is said once, not at every look.
+    pub fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, WireError> {
+        let decoded = wire::decode_up_to(bytes, self.newest);
+        if let Err(error @ WireError::Newer { .. }) = &decoded
+            && !self.said.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(bucket = self.name, %error, "records of a newer version are left alone");
+        }
+        decoded
+    }
+}
+
 /// The records of one bucket. Cheap to clone.
 pub struct Records<T> {
     pub(crate) link: Link,
-    pub(crate) stream: Stream<()>,
-    pub(crate) bucket: &'static str,
+    pub(crate) bucket: Bucket,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Records<T> {
     fn clone(&self) -> Self {
-        Self { link: self.link.clone(), stream: self.stream.clone(), bucket: self.bucket, value: PhantomData }
+        Self { link: self.link.clone(), bucket: self.bucket.clone(), value: PhantomData }
     }
 }
 
@@ -63,8 +98,8 @@ enum Refused {
 }
 
 impl<T: Serialize + DeserializeOwned> Records<T> {
-    pub(crate) fn new(link: Link, stream: Stream<()>, bucket: &'static str) -> Self {
-        Self { link, stream, bucket, value: PhantomData }
+    pub(crate) fn new(link: Link, bucket: Bucket) -> Self {
+        Self { link, bucket, value: PhantomData }
     }
 
     /// Stores a record that is not there, and returns its revision. [`RecordError::Exists`] when
@@ -89,7 +124,7 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
     /// The record and its revision, from the leader.
     pub async fn get(&self, key: &str) -> Result<Option<(T, u64)>, RecordError> {
         match self.stored(key).await? {
-            Some(stored) if !stored.deleted => Ok(Some((wire::decode(&stored.bytes)?, stored.revision))),
+            Some(stored) if !stored.deleted => Ok(Some((self.bucket.decode(&stored.bytes)?, stored.revision))),
             _ => Ok(None),
         }
     }
@@ -118,7 +153,7 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         expected: u64,
         headers: &HeaderMap,
     ) -> Result<u64, Refused> {
-        let subject = layout::record_subject(self.bucket, key);
+        let subject = layout::record_subject(self.bucket.name, key);
         let deadline = Instant::now() + SETTLE_MAX;
         let mut pause = AGAIN;
         let mut uncertain = false;
@@ -164,10 +199,10 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
     }
 
     async fn stored(&self, key: &str) -> Result<Option<Stored>, RecordError> {
-        let subject = layout::record_subject(self.bucket, key);
+        let subject = layout::record_subject(self.bucket.name, key);
         let read = self
             .link
-            .call(self.stream.get_last_raw_message_by_subject(&subject))
+            .call(self.bucket.stream.get_last_raw_message_by_subject(&subject))
             .await
             .map_err(|error| RecordError::Unavailable(error.to_string()))?;
         match read {
@@ -183,7 +218,7 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
 
     /// Subject of the notices about a record.
     pub(crate) fn notices(&self, key: &str) -> String {
-        subject::changed(self.bucket, key)
+        subject::changed(self.bucket.name, key)
     }
 }
 

@@ -13,8 +13,14 @@ use framemill_schemas::{
 
 /// Failed attempts after which a job is dead.
 pub const ATTEMPTS_MAX: u32 = 3;
+/// Lost holders after which a job is dead. A holder that falls silent was mostly killed for
+/// reasons of its machine's own; only a job that loses every one it gets is a danger to them.
+pub const LOSSES_MAX: u32 = 8;
 /// Most events that wait in a record to be sent; the oldest go first.
 pub const UNSENT_MAX: usize = 64;
+/// Attempts that must end the same way to blame the source where no other node could have taken
+/// the job: as many as two nodes would have made.
+pub const ATTEMPTS_ALONE: u32 = 2;
 /// Symptom of a holder that fell silent.
 pub const HOLDER_LOST: &str = "holder-lost";
 /// Symptom of a source that an encoder breaks on again and again.
@@ -80,15 +86,33 @@ pub fn commit(mut job: JobRecord, holder: &Holder, output: JobOutput, now_ms: i6
 /// The holder's attempt failed.
 ///
 /// Takes a `running` record. Returns it `failed` (`input`, `bug`: no retry helps), `ready` again
-/// (`transient`, `resource`), or `dead` when [`ATTEMPTS_MAX`] are spent. An encoder that breaks
-/// in the same way on two nodes, or on every attempt where there is one node, blames the source:
-/// `failed`.
+/// (`transient`, `resource`), or `dead` when [`ATTEMPTS_MAX`] failed. An encoder that breaks
+/// in the same way on two nodes, or on every attempt on one, blames the source: `failed`.
 /// Guards: held by `holder`.
-pub fn fail(mut job: JobRecord, holder: &Holder, failure: Failure, now_ms: i64) -> Result<JobRecord, Refusal> {
+pub fn fail(job: JobRecord, holder: &Holder, failure: Failure, now_ms: i64) -> Result<JobRecord, Refusal> {
+    fail_after(job, holder, failure, ATTEMPTS_MAX, now_ms)
+}
+
+/// The holder's attempt failed, and no other node is there that could have taken the job.
+///
+/// Takes and returns what [`fail`] does, but that [`ATTEMPTS_ALONE`] attempts here that ended the
+/// same way blame the source.
+/// Guards: held by `holder`.
+pub fn fail_alone(job: JobRecord, holder: &Holder, failure: Failure, now_ms: i64) -> Result<JobRecord, Refusal> {
+    fail_after(job, holder, failure, ATTEMPTS_ALONE, now_ms)
+}
+
+fn fail_after(
+    mut job: JobRecord,
+    holder: &Holder,
+    failure: Failure,
+    same_here: u32,
+    now_ms: i64,
+) -> Result<JobRecord, Refusal> {
     held_by(&job, holder)?;
     let failure =
         Failure { attempt: job.attempt, node: Some(failure.node.unwrap_or_else(|| holder.node.clone())), ..failure };
-    spend(&mut job, failure, "failed", now_ms);
+    spend(&mut job, failure, same_here, "failed", now_ms);
     Ok(job)
 }
 
@@ -106,8 +130,8 @@ pub fn release(mut job: JobRecord, holder: &Holder, now_ms: i64) -> Result<JobRe
 
 /// The holder fell silent (the reaper's word).
 ///
-/// Takes a `running` record. Returns it `ready`, or `dead` when [`ATTEMPTS_MAX`] are spent: a job
-/// that kills its worker must not go round for ever.
+/// Takes a `running` record. Returns it `ready`, or `dead` when [`LOSSES_MAX`] holders are lost: a
+/// job that kills its worker must not go round for ever.
 /// Guards: running.
 pub fn lose(mut job: JobRecord, now_ms: i64) -> Result<JobRecord, Refusal> {
     let holder = match (job.state, job.holder.take()) {
@@ -122,8 +146,9 @@ pub fn lose(mut job: JobRecord, now_ms: i64) -> Result<JobRecord, Refusal> {
             HOLDER_LOST,
             format!("nothing was heard of {} for a whole lease while it ran this job", holder.node),
         )
+        .mend("see on that machine why the process ended; out of memory is the usual reason")
     };
-    spend(&mut job, failure, "lost", now_ms);
+    spend(&mut job, failure, ATTEMPTS_MAX, "lost", now_ms);
     Ok(job)
 }
 
@@ -174,10 +199,12 @@ fn make_ready(job: &mut JobRecord, now_ms: i64) {
     job.ready_ms = now_ms;
 }
 
-/// Books a failed attempt and decides what comes next.
-fn spend(job: &mut JobRecord, failure: Failure, transition: &str, now_ms: i64) {
+/// Books a failed attempt and decides what comes next. `same_here`: attempts on one node that
+/// blame the source.
+fn spend(job: &mut JobRecord, failure: Failure, same_here: u32, transition: &str, now_ms: i64) {
     job.spent += 1;
-    let blame = blame_source(job, &failure);
+    let failure = Failure { at_ms: now_ms, ready_ms: job.ready_ms, claimed_ms: job.claimed_ms, ..failure };
+    let blame = blame_source(job, &failure, same_here);
     let class = failure.class;
     job.push_failure(failure.clone());
     let what = if let Some(blame) = blame {
@@ -187,7 +214,7 @@ fn spend(job: &mut JobRecord, failure: Failure, transition: &str, now_ms: i64) {
     } else if matches!(class, Class::Input | Class::Bug) {
         job.state = JobState::Failed;
         "failed"
-    } else if job.spent >= ATTEMPTS_MAX {
+    } else if is_hopeless(job) {
         job.state = JobState::Dead;
         "dead"
     } else {
@@ -202,22 +229,36 @@ fn spend(job: &mut JobRecord, failure: Failure, transition: &str, now_ms: i64) {
     tell(job, transition, what, Some(&told), now_ms);
 }
 
-/// The failure that blames the source, when `failure` repeats an earlier one of the same job
-/// since it was last redriven: on another node, or on every attempt there is.
-fn blame_source(job: &JobRecord, failure: &Failure) -> Option<Failure> {
+/// Whether the source would be blamed if it happened once more: an encoder's or decoder's own
+/// end, of a kind that a node alone does not explain.
+pub(crate) fn may_blame_source(failure: &Failure) -> bool {
     let suspect = failure.code.starts_with(TOOL_SYMPTOM) && !NODE_SYMPTOMS.contains(&failure.code.as_str());
-    if failure.class != Class::Transient || !suspect {
+    failure.class == Class::Transient && suspect
+}
+
+/// Whether the failures since it was last redriven leave no attempt: each spent one left a failure.
+fn is_hopeless(job: &JobRecord) -> bool {
+    let ours = job.failures.iter().rev().take(job.spent as usize);
+    let (lost, failed): (Vec<_>, Vec<_>) = ours.partition(|failure| failure.code == HOLDER_LOST);
+    failed.len() >= ATTEMPTS_MAX as usize || lost.len() >= LOSSES_MAX as usize
+}
+
+/// The failure that blames the source, when `failure` repeats an earlier one of the same job
+/// since it was last redriven: on another node, or `same_here` times in all.
+fn blame_source(job: &JobRecord, failure: &Failure, same_here: u32) -> Option<Failure> {
+    if !may_blame_source(failure) {
         return None;
     }
     // Every spent attempt left one failure, so these are the earlier ones of this drive.
     let earlier = job.failures.iter().rev().take(job.spent.saturating_sub(1) as usize);
     let same: Vec<_> = earlier.filter(|earlier| earlier.code == failure.code).collect();
     let elsewhere = same.iter().any(|earlier| earlier.node != failure.node);
-    let always = same.len() + 1 >= ATTEMPTS_MAX as usize;
+    let always = same.len() + 1 >= same_here as usize;
     (elsewhere || always).then(|| Failure {
         evidence: failure.evidence.clone(),
         node: failure.node.clone(),
         attempt: failure.attempt,
+        at_ms: failure.at_ms,
         ..Failure::input(
             SOURCE_BREAKS_ENCODER,
             format!("{} attempts ended the same way ({}): {}", same.len() + 1, failure.code, failure.reason),
@@ -262,6 +303,7 @@ fn origin(spec: &JobSpec) -> (Option<&str>, Option<&str>) {
         JobSpec::Audio(spec) => (Some(&spec.identity), Some(&spec.folder)),
         JobSpec::Package(spec) => (None, Some(&spec.folder)),
         JobSpec::ValidateWhole(spec) => (None, Some(&spec.package.folder)),
+        JobSpec::Carry(spec) => origin(&spec.of),
     }
 }
 

@@ -38,6 +38,7 @@ fn job() -> JobRecord {
         ready_ms: 1,
         claimed_ms: 0,
         ended_ms: 0,
+        avoid: None,
     }
 }
 
@@ -68,7 +69,9 @@ fn in_state(state: JobState) -> JobRecord {
         JobState::Dead => {
             let mut job = job();
             for nonce in 0..u128::from(ATTEMPTS_MAX) {
-                job = lose(claim(job, holder(1, nonce), 10).unwrap(), 20).unwrap();
+                let me = holder(1, nonce);
+                let failure = Failure::new(Class::Transient, "t", "t");
+                job = fail(claim(job, me.clone(), 10).unwrap(), &me, failure, 20).unwrap();
             }
             job
         }
@@ -166,6 +169,32 @@ fn each_transition_says_what_happened() {
 }
 
 #[test]
+fn lost_holders_have_a_bound_of_their_own() {
+    let lost = |job: JobRecord, nonce| lose(claim(job, holder(nonce as u8, nonce), 10).unwrap(), 20).unwrap();
+    let mut killed = job();
+    for loss in 1..=LOSSES_MAX {
+        assert_eq!(killed.state, JobState::Ready, "after {} losses", loss - 1);
+        killed = lost(killed, u128::from(loss));
+    }
+    assert_eq!((killed.state, killed.spent), (JobState::Dead, LOSSES_MAX));
+
+    // What was lost is not what failed: neither takes from the other's bound.
+    let mut mixed = job();
+    for nonce in 0..u128::from(LOSSES_MAX - 1) {
+        mixed = lost(mixed, nonce);
+    }
+    for nonce in 100..100 + u128::from(ATTEMPTS_MAX) {
+        assert_eq!(mixed.state, JobState::Ready, "{nonce}");
+        let me = holder(1, nonce);
+        let failure = Failure::new(Class::Transient, "t", "t");
+        mixed = fail(claim(mixed, me.clone(), 10).unwrap(), &me, failure, 20).unwrap();
+    }
+    assert_eq!(mixed.state, JobState::Dead);
+    let again = redrive(mixed, 30).unwrap();
+    assert_eq!(lost(again, 200).state, JobState::Ready, "a redriven job starts with none");
+}
+
+#[test]
 fn a_failure_is_signed() {
     let job = fail(running(), &holder(1, 1), crash(), 2).unwrap();
     let failure = &job.failures[0];
@@ -222,6 +251,36 @@ fn an_encoder_that_breaks_the_same_way_blames_the_source() {
         let blamed = job.failures.iter().any(|failure| failure.class == Class::Input);
         assert_eq!(blamed, expected == JobState::Failed);
     }
+}
+
+#[test]
+fn where_no_other_node_is_the_second_time_blames_the_source() {
+    // (symptoms on the only node, state at the end)
+    for (codes, expected) in [
+        (&["ffmpeg-crashed"][..], JobState::Ready),
+        (&["ffmpeg-crashed", "ffmpeg-crashed"], JobState::Failed),
+        (&["ffmpeg-crashed", "ffmpeg-failed"], JobState::Ready),
+        (&["ffmpeg-crashed", "ffmpeg-failed", "ffmpeg-crashed"], JobState::Failed),
+        (&["ffmpeg-stalled", "ffmpeg-stalled", "ffmpeg-stalled"], JobState::Dead),
+        (&["put-timed-out", "put-timed-out"], JobState::Ready),
+    ] {
+        let mut job = job();
+        for (nonce, code) in (0..).zip(codes) {
+            let me = holder(1, nonce);
+            let failure = Failure::new(Class::Transient, code, "c");
+            job = fail_alone(claim(job, me.clone(), 2).unwrap(), &me, failure, 3).unwrap();
+        }
+        assert_eq!(job.state, expected, "{codes:?}");
+        assert_eq!(job.attempt as usize, codes.len());
+        let blamed = job.failures.iter().filter(|failure| failure.class == Class::Input).count();
+        assert_eq!(blamed, usize::from(expected == JobState::Failed), "{codes:?}");
+        assert!(job.failures.iter().all(|failure| failure.at_ms == 3), "each failure says when");
+    }
+    // The first was elsewhere: two nodes agree, as ever.
+    let (there, here) = (holder(1, 1), holder(2, 2));
+    let once = fail(claim(job(), there.clone(), 2).unwrap(), &there, crash(), 3).unwrap();
+    let twice = fail_alone(claim(once, here.clone(), 4).unwrap(), &here, crash(), 5).unwrap();
+    assert_eq!((twice.state, twice.attempt), (JobState::Failed, 2));
 }
 
 #[test]
@@ -295,7 +354,8 @@ proptest! {
             if before.state.is_terminal() {
                 prop_assert!(matches!(step, Step::Redrive), "{step:?} left {:?}", before.state);
             }
-            prop_assert!(after.spent <= ATTEMPTS_MAX);
+            prop_assert!(after.spent < ATTEMPTS_MAX + LOSSES_MAX);
+            prop_assert!((after.spent as usize) < FAILURES_MAX, "every spent attempt can be counted");
             prop_assert!(after.failures.len() <= FAILURES_MAX && after.unsent.len() <= UNSENT_MAX);
             prop_assert!(after.attempt >= before.attempt);
             prop_assert_eq!(after.holder.is_some(), matches!(after.state, JobState::Running | JobState::Done));

@@ -9,7 +9,6 @@ use std::{
 };
 
 use async_nats::jetstream::{self, consumer::DeliverPolicy};
-use framemill_schemas::wire;
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -18,7 +17,7 @@ use crate::{
     error::RecordError,
     follow::Follow,
     layout,
-    records::{Records, is_marker},
+    records::{Bucket, Records, is_marker},
 };
 
 /// How long a watch waits for the next of the initial values before it asks whether there is one.
@@ -56,14 +55,15 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Records<T> {
     /// jobs). Goes on by itself when the connection was lost, and never ends. An error is about
     /// one record that cannot be read; the next item is about the next change.
     pub async fn watch(&self, filter: &str) -> Result<Watch<T>, RecordError> {
-        let subject = layout::record_subject(self.bucket, filter);
-        let (link, stream) = (self.link.clone(), self.stream.clone());
+        let subject = layout::record_subject(self.bucket.name, filter);
+        let (link, stream) = (self.link.clone(), self.bucket.stream.clone());
         let (follow, empty) = Follow::open(link, stream, subject, DeliverPolicy::LastPerSubject)
             .await
             .map_err(RecordError::Unavailable)?;
         let watching = Watching {
             follow,
-            prefix: layout::record_subject(self.bucket, ""),
+            prefix: layout::record_subject(self.bucket.name, ""),
+            bucket: self.bucket.clone(),
             initial: if empty { Initial::Delivered } else { Initial::Waiting },
             value: PhantomData,
         };
@@ -128,6 +128,7 @@ enum Initial {
 
 struct Watching<T> {
     follow: Follow,
+    bucket: Bucket,
     prefix: String,
     initial: Initial,
     value: PhantomData<fn() -> T>,
@@ -167,6 +168,6 @@ impl<T: DeserializeOwned> Watching<T> {
         if message.headers.as_ref().is_some_and(is_marker) {
             return Ok(Change::Deleted { key, revision });
         }
-        Ok(Change::Put { key, value: Box::new(wire::decode(&message.payload)?), revision })
+        Ok(Change::Put { key, value: Box::new(self.bucket.decode(&message.payload)?), revision })
     }
 }

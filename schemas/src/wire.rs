@@ -1,7 +1,12 @@
 //! How records and messages are written: MessagePack maps with field names, so that an old
 //! reader skips fields it does not know and a new one fills in fields that are missing.
 
-use serde::{Serialize, de::DeserializeOwned};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+};
 
 /// Largest record or message; NATS is configured to take a little more.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -21,6 +26,15 @@ pub enum WireError {
         /// Its size.
         bytes: usize,
     },
+    /// A record in a newer format than this program knows. It is left as it is: written back
+    /// from what an old reader understands of it, it would lose the rest.
+    #[error("the record has format {v}, and this program knows formats up to {newest}; bring it to the farm's version")]
+    Newer {
+        /// Its format.
+        v: u32,
+        /// The newest that is known.
+        newest: u32,
+    },
 }
 
 /// Writes a record.
@@ -32,7 +46,91 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
     Ok(bytes)
 }
 
-/// Reads a record.
+/// Reads a record of any format up to `newest`.
+pub fn decode_up_to<T: DeserializeOwned>(bytes: &[u8], newest: u32) -> Result<T, WireError> {
+    // Before the record itself: a newer one may not even look like one.
+    match rmp_serde::from_slice::<Format>(bytes) {
+        Ok(Format(v)) if v > newest => Err(WireError::Newer { v, newest }),
+        _ => decode(bytes),
+    }
+}
+
+/// Reads a record or message, whatever its format.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     Ok(rmp_serde::from_slice(bytes)?)
+}
+
+/// The field `v` of a record; 0 where it has none. The rest is not looked at.
+struct Format(u32);
+
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Looking;
+
+        impl<'de> Visitor<'de> for Looking {
+            type Value = Format;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a record with a format")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Format, A::Error> {
+                // It is written first; elsewhere it is found all the same.
+                while let Some(field) = map.next_key::<&str>()? {
+                    if field == "v" {
+                        return map.next_value().map(Format);
+                    }
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Ok(Format(0))
+            }
+        }
+
+        deserializer.deserialize_map(Looking)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Two {
+        v: u32,
+        name: String,
+        #[serde(default)]
+        more: Vec<u32>,
+    }
+
+    /// As a version before wrote it.
+    #[derive(Serialize)]
+    struct One {
+        name: &'static str,
+        v: u32,
+    }
+
+    #[test]
+    fn an_older_format_is_read_and_a_newer_one_left_alone() {
+        for (v, newest, read) in [(1, 2, true), (2, 2, true), (3, 2, false), (0, 1, true), (u32::MAX, 1, false)] {
+            let two = Two { v, name: "n".to_owned(), more: vec![1, 2] };
+            let result = decode_up_to::<Two>(&encode(&two).unwrap(), newest);
+            match result {
+                Ok(found) => assert!(read && found == two, "{v} {newest}"),
+                Err(WireError::Newer { v: found, newest: known }) => {
+                    assert_eq!((found, known, read), (v, newest, false))
+                }
+                Err(error) => panic!("{v} {newest}: {error}"),
+            }
+        }
+        let bytes = encode(&One { name: "n", v: 1 }).unwrap();
+        assert_eq!(decode_up_to::<Two>(&bytes, 2).unwrap().more, [0_u32; 0]);
+        let bytes = encode(&One { name: "n", v: 9 }).unwrap();
+        assert!(matches!(decode_up_to::<Two>(&bytes, 2), Err(WireError::Newer { v: 9, .. })));
+    }
+
+    #[test]
+    fn what_is_no_record_with_a_format_is_read_as_it_is() {
+        assert_eq!(decode_up_to::<String>(&encode(&"text").unwrap(), 1).unwrap(), "text");
+        assert!(matches!(decode_up_to::<Two>(b"\xc1", 1), Err(WireError::Decode(_))));
+    }
 }

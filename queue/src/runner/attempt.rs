@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{
     Attempt, Handler,
     hold::Held,
-    judge::{Verdict, judge},
+    judge::{Verdict, broke_here, judge},
     now_ms,
     progress::Reporter,
     serve::Runner,
@@ -30,8 +30,10 @@ const CLAIM_TRIES: u32 = 4;
 /// What an attempt tells its runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Nothing special.
-    Done,
+    /// It ran, and its end is stored.
+    Worked,
+    /// Nothing was run, or nothing came of it: that says nothing about anything.
+    Idle,
     /// Something that every job here needs is away.
     Outage,
 }
@@ -44,7 +46,7 @@ impl<H: Handler> Runner<H> {
         holder: Holder,
         fetched_ms: i64,
     ) -> Ended {
-        let Some(mut held) = self.claim(message, holder).await else { return Ended::Done };
+        let Some(mut held) = self.claim(message, holder).await else { return Ended::Idle };
         let (progress, reports) = watch::channel((0, 0));
         let cancel = CancellationToken::new();
         let attempt =
@@ -73,6 +75,11 @@ impl<H: Handler> Runner<H> {
                 (Verdict::Terminate(why), _) => return self.terminate(&message, why).await,
                 (Verdict::Later(pause, why), _) => return self.give_back(&message, pause, why).await,
                 (Verdict::Claim, None) => return self.terminate(&message, "its record is not there").await,
+                (Verdict::Claim, Some((job, _)))
+                    if !self.standing.borrow().alone && broke_here(&job, &self.config.node, now_ms()) =>
+                {
+                    return self.give_back(&message, UNJUDGED, "it broke here; another node should try it").await;
+                }
                 (Verdict::Claim, Some((job, revision))) => {
                     let Ok(claimed) = transition::claim(job, holder.clone(), now_ms()) else { continue };
                     // Before the claim, so that no change after it goes unnoticed.
@@ -80,8 +87,10 @@ impl<H: Handler> Runner<H> {
                         Ok(notices) => notices,
                         Err(error) => return self.give_back(&message, UNJUDGED, &error.to_string()).await,
                     };
+                    fail::fail_point!("claim/before", |_| std::process::abort());
                     match jobs.update(&hint.record, &claimed, revision).await {
                         Ok(revision) => {
+                            fail::fail_point!("claim/stored", |_| std::process::abort());
                             tracing::info!(job = %claimed.id, unit = claimed.unit, attempt = claimed.attempt, "claimed");
                             let key = hint.record;
                             return Some(Held { key, job: claimed, revision, holder, message, notices, fenced: false });

@@ -11,14 +11,22 @@ use framemill_schemas::{
     spec::JobOutput,
 };
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{Handler, progress::Reporter, serve::Runner};
-use crate::{error::RecordError, layout::ACK_WAIT, transition};
+use super::{
+    Handler,
+    judge::{Standing, standing},
+    progress::Reporter,
+    serve::Runner,
+};
+use crate::{error::RecordError, layout::ACK_WAIT, nodes};
 
 /// How long a handler may take to end once it is told to; then it is dropped.
-const CANCEL_MAX: Duration = Duration::from_secs(10);
+const CANCEL_MAX: Duration = Duration::from_secs(3);
 
 /// A claim that was made.
 pub(super) struct Held {
@@ -48,6 +56,7 @@ impl<H: Handler> Runner<H> {
         let mut signs = interval_at(Instant::now() + sign, sign);
         signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut link = self.queue.link.state.clone();
+        let mut standing = self.standing.clone();
         let mut look: Option<Look> = None;
         let mut again = false;
         let mut give_up: Option<Instant> = None;
@@ -78,6 +87,11 @@ impl<H: Handler> Runner<H> {
                 report = reporter.next() => {
                     let message = reporter.message(&held.job, &self.config.node, report);
                     let _ = self.queue.publish_progress(&message).await;
+                    false
+                }
+                () = handed_back(&mut standing), if !cancel.is_cancelled() => {
+                    tracing::info!(job = %held.job.id, "the node is to be empty: the job is given back");
+                    cancel.cancel();
                     false
                 }
                 () = self.stop.cancelled(), if !cancel.is_cancelled() => {
@@ -111,16 +125,25 @@ impl<H: Handler> Runner<H> {
     }
 }
 
+/// Waits until the node is to give back what it runs.
+async fn handed_back(standing: &mut watch::Receiver<nodes::Standing>) {
+    let told = standing.wait_for(|standing| standing.hands_back).await.is_ok();
+    if !told {
+        // Nobody says any more: whoever did is gone, and so is the reason.
+        std::future::pending::<()>().await;
+    }
+}
+
 impl Held {
     /// Compares the claim with the record as it was just read.
     fn compare(&mut self, found: Option<(JobRecord, u64)>) {
-        match found {
-            // A read that was under way while the record changed.
-            Some((_, revision)) if revision < self.revision => {}
-            Some((job, revision)) if transition::is_held_by(&job, &self.holder) => {
+        let judged = found.as_ref().map(|(job, revision)| (job, *revision));
+        match (standing(judged, &self.holder, self.revision), found) {
+            (Standing::Ours, Some((job, revision))) => {
                 self.job = job;
                 self.revision = revision;
             }
+            (Standing::Older, _) => {}
             _ => self.fenced = true,
         }
     }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use framemill_schemas::{
     failure::Class,
+    holder::Holder,
     ids::NodeId,
     job::{Hint, JobRecord, JobState},
 };
+
+use crate::transition;
 
 /// Pause before a hint is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -19,6 +22,8 @@ const YIELD_MS: [i64; 2] = [5_000, 30_000];
 /// How long a unit whose earlier round was rejected is left to other nodes than the one that made
 /// it.
 const AVOID_MS: i64 = 10_000;
+/// How long a job on which an encoder broke here is left to other nodes, where there are any.
+const ELSEWHERE_MS: i64 = 30_000;
 
 /// What to do with a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,34 @@ pub(super) fn judge(
         JobState::Ready if yields(job, node, now_ms) => Verdict::Later(AGAIN, "another node should take it"),
         JobState::Ready => Verdict::Claim,
         _ => Verdict::Terminate("the job is at its end"),
+    }
+}
+
+/// Whether an encoder just broke here on the job, in a way that only another node can say more
+/// about: the source is to blame when it breaks there too, and this node when it does not.
+pub(super) fn broke_here(job: &JobRecord, node: &NodeId, now_ms: i64) -> bool {
+    let last = job.failures.last().filter(|_| job.spent > 0);
+    last.is_some_and(|failure| transition::may_blame_source(failure) && failure.node.as_ref() == Some(node))
+        && (0..ELSEWHERE_MS).contains(&(now_ms - job.ready_ms))
+}
+
+/// What a claim is worth, given the record as it was just read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It stands.
+    Ours,
+    /// The record was read before it was made.
+    Older,
+    /// Somebody else changed the record's fate, or it is gone.
+    Lost,
+}
+
+/// Compares a claim made at `revision` by `holder` with its record.
+pub(super) fn standing(found: Option<(&JobRecord, u64)>, holder: &Holder, revision: u64) -> Standing {
+    match found {
+        Some((_, found)) if found < revision => Standing::Older,
+        Some((job, _)) if transition::is_held_by(job, holder) => Standing::Ours,
+        _ => Standing::Lost,
     }
 }
 

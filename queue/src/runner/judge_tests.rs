@@ -114,3 +114,32 @@ fn a_rejected_unit_is_left_to_another_node_for_a_while() {
         assert_eq!(name(judge(&hint(1), Some((&job, 1)), 1, &here, 1_000 + waited)), expected, "{avoid:?} {waited}");
     }
 }
+
+#[test]
+fn a_job_on_which_an_encoder_broke_here_is_left_to_others_for_a_while() {
+    let here: NodeId = "here".parse().unwrap();
+    let there: NodeId = "there".parse().unwrap();
+    // (where and how it failed, oldest first; milliseconds since; expected)
+    for (failures, waited, expected) in [
+        (&[][..], 0, false),
+        (&[(&here, Class::Transient, "ffmpeg-crashed")][..], 0, true),
+        (&[(&here, Class::Transient, "ffmpeg-crashed")], ELSEWHERE_MS - 1, true),
+        (&[(&here, Class::Transient, "ffmpeg-crashed")], ELSEWHERE_MS, false),
+        (&[(&there, Class::Transient, "ffmpeg-crashed")], 0, false),
+        (&[(&here, Class::Transient, "ffmpeg-crashed"), (&there, Class::Transient, "ffmpeg-failed")], 0, false),
+        (&[(&here, Class::Transient, "ffmpeg-stalled")], 0, false),
+        (&[(&here, Class::Transient, "source-unreachable")], 0, false),
+    ] {
+        let mut job = job(JobState::Ready);
+        for (node, class, code) in failures {
+            job.push_failure(Failure { node: Some((*node).clone()), ..Failure::new(*class, code, "c") });
+            job.spent += 1;
+        }
+        job.ready_ms = 1_000;
+        assert_eq!(broke_here(&job, &here, 1_000 + waited), expected, "{failures:?} {waited}");
+    }
+    // What was before a redrive says nothing any more.
+    let mut job = job(JobState::Ready);
+    job.push_failure(Failure { node: Some(here.clone()), ..Failure::new(Class::Transient, "ffmpeg-crashed", "c") });
+    assert!(!broke_here(&job, &here, job.ready_ms));
+}

@@ -10,6 +10,7 @@ use std::{
 use async_nats::jetstream::{self, AckKind};
 use framemill_schemas::{holder::Holder, ladder::VideoCodec, lane::Lane, presence::Heartbeat};
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
@@ -22,17 +23,16 @@ use super::{
     intake::{Intake, Step},
     now_ms,
     pulls::{Arrival, Pulls},
+    rest::Rest,
 };
-use crate::{error::QueueError, queue::Queue};
+use crate::{error::QueueError, nodes::Standing, queue::Queue};
 
 /// Format of heartbeats written by this version.
 const HEARTBEAT_VERSION: u32 = 1;
 /// Heartbeats in a lease: a few may be lost.
-const BEATS_PER_LEASE: u32 = 5;
-/// How long the runner rests after an outage, doubled with each in a row.
-const REST: Duration = Duration::from_secs(5);
-/// Longest rest.
-const REST_MAX: Duration = Duration::from_secs(60);
+const BEATS_PER_LEASE: u32 = 4;
+/// How long hints that are on their way are waited for at the end.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 /// What every attempt of a runner shares.
 pub(super) struct Runner<H> {
@@ -40,6 +40,8 @@ pub(super) struct Runner<H> {
     pub config: RunnerConfig,
     pub handler: Arc<H>,
     pub stop: CancellationToken,
+    /// What the farm says of this node.
+    pub standing: watch::Receiver<Standing>,
 }
 
 /// Serves until drained or stopped. `drain`: what runs is finished, nothing new is claimed.
@@ -52,10 +54,24 @@ pub async fn serve<H: Handler>(
     drain: CancellationToken,
     stop: CancellationToken,
 ) -> Result<(), QueueError> {
+    let (_said, standing) = watch::channel(Standing::FREE);
+    serve_as(queue, config, standing, handler, drain, stop).await
+}
+
+/// Serves as a node of the farm: takes nothing while `standing` says so, and gives back what it
+/// runs when told to, with no attempt spent. The rest is as in [`serve`].
+pub async fn serve_as<H: Handler>(
+    queue: Queue,
+    config: RunnerConfig,
+    standing: watch::Receiver<Standing>,
+    handler: Arc<H>,
+    drain: CancellationToken,
+    stop: CancellationToken,
+) -> Result<(), QueueError> {
     let pulls = Pulls::open(&queue.link, &config.lanes).await?;
     let intake = Intake::new(config.lanes.len());
-    let runner = Arc::new(Runner { queue, config, handler, stop });
-    let work = Work { attempts: JoinSet::new(), nonces: HashMap::new(), rest: REST, resting: None };
+    let runner = Arc::new(Runner { queue, config, handler, stop, standing });
+    let work = Work { attempts: JoinSet::new(), claims: HashMap::new(), rest: Rest::new() };
     let encodes = encodes(&runner.config.lanes);
     Loop { runner, pulls, intake, work, encodes, draining: false }.run(drain).await
 }
@@ -63,9 +79,9 @@ pub async fn serve<H: Handler>(
 /// What runs now.
 struct Work {
     attempts: JoinSet<Ended>,
-    nonces: HashMap<tokio::task::Id, Uuid>,
-    rest: Duration,
-    resting: Option<Instant>,
+    /// Nonce of each attempt, and when it began.
+    claims: HashMap<tokio::task::Id, (Uuid, Instant)>,
+    rest: Rest,
 }
 
 struct Loop<H> {
@@ -88,13 +104,15 @@ impl<H: Handler> Loop<H> {
         let mut beats = interval(self.runner.config.lease / BEATS_PER_LEASE);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut link = self.runner.queue.link.state.clone();
+        let mut gate = self.runner.config.gate.changes();
+        let mut standing = self.runner.standing.clone();
         loop {
             self.act().await;
             if self.draining && self.work.attempts.is_empty() {
                 return self.leave().await;
             }
             // Without a connection nothing falls due: coming back is what wakes the loop.
-            let due = [self.intake.wake(), self.work.resting].into_iter().flatten().min();
+            let due = [self.intake.wake(), self.work.rest.until(Instant::now())].into_iter().flatten().min();
             let wake = due.filter(|_| self.runner.queue.is_connected());
             tokio::select! {
                 arrival = self.pulls.next() => match arrival {
@@ -113,6 +131,9 @@ impl<H: Handler> Loop<H> {
                     }
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {}
+                Ok(()) = gate.changed() => {}
+                // Said at once: whoever drains a node waits to hear that it takes nothing.
+                Ok(()) = standing.changed() => self.beat().await,
                 () = drain.cancelled(), if !self.draining => self.drain().await,
                 () = stop.cancelled(), if !self.draining => self.drain().await,
             }
@@ -124,7 +145,8 @@ impl<H: Handler> Loop<H> {
         if !self.runner.queue.is_connected() {
             return;
         }
-        let room = if self.draining { 0 } else { self.work.room(self.runner.config.slots) };
+        let shut = !self.takes() || !self.runner.config.gate.is_open();
+        let room = if shut { 0 } else { self.work.room(self.runner.config.slots) };
         for step in self.intake.plan(room, Instant::now()) {
             match step {
                 Step::Take(message) => self.take(message),
@@ -141,7 +163,7 @@ impl<H: Handler> Loop<H> {
         let holder = Holder { node: config.node.clone(), process: config.process, nonce };
         let task = self.work.attempts.spawn(self.runner.clone().attempt(*message, holder, now_ms()));
         // Known before the claim is made, so that no heartbeat misses it.
-        self.work.nonces.insert(task.id(), nonce);
+        self.work.claims.insert(task.id(), (nonce, Instant::now()));
     }
 
     async fn beat(&self) {
@@ -151,13 +173,17 @@ impl<H: Handler> Loop<H> {
             node: config.node.clone(),
             process: config.process,
             role: config.role.to_owned(),
-            nonces: self.work.nonces.values().copied().collect(),
+            nonces: self.work.claims.values().map(|(nonce, _)| *nonce).collect(),
             encodes: self.encodes.clone(),
-            slots: if self.draining { 0 } else { u32::try_from(config.slots).unwrap_or(u32::MAX) },
+            slots: if !self.takes() { 0 } else { u32::try_from(config.slots).unwrap_or(u32::MAX) },
         };
         if let Err(error) = self.runner.queue.beat(&heartbeat).await {
             tracing::warn!(%error, "a heartbeat could not be written");
         }
+    }
+
+    fn takes(&self) -> bool {
+        !self.draining && self.runner.standing.borrow().takes
     }
 
     async fn drain(&mut self) {
@@ -168,7 +194,7 @@ impl<H: Handler> Loop<H> {
     /// Hints that are on their way to nobody would be missed until their time runs out.
     async fn leave(mut self) -> Result<(), QueueError> {
         self.pulls.close().await;
-        while let Ok(Some(arrival)) = tokio::time::timeout(REST, self.pulls.next()).await {
+        while let Ok(Some(arrival)) = tokio::time::timeout(LEAVE_MAX, self.pulls.next()).await {
             if let Arrival::Hint { message, .. } = arrival {
                 self.runner.queue.link.tell(message.ack_with(AckKind::Nak(None))).await;
             }
@@ -179,26 +205,21 @@ impl<H: Handler> Loop<H> {
 
 impl Work {
     fn room(&mut self, slots: usize) -> usize {
-        if self.resting.is_some_and(|until| until <= Instant::now()) {
-            self.resting = None;
+        match self.rest.until(Instant::now()) {
+            Some(_) => 0,
+            None => slots.saturating_sub(self.attempts.len()),
         }
-        if self.resting.is_some() { 0 } else { slots.saturating_sub(self.attempts.len()) }
     }
 
     fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), tokio::task::JoinError>) {
         match ended {
-            Ok((id, ended)) => {
-                self.nonces.remove(&id);
-                match ended {
-                    Ended::Outage => {
-                        self.resting = Some(Instant::now() + self.rest);
-                        self.rest = (self.rest * 2).min(REST_MAX);
-                    }
-                    Ended::Done => self.rest = REST,
-                }
-            }
+            Ok((id, ended)) => match (ended, self.claims.remove(&id)) {
+                (Ended::Outage, Some((_, began))) => self.rest.outage(began, Instant::now()),
+                (Ended::Worked, _) => self.rest.worked(),
+                (Ended::Outage | Ended::Idle, _) => {}
+            },
             Err(error) => {
-                self.nonces.remove(&error.id());
+                self.claims.remove(&error.id());
                 tracing::error!(%error, "an attempt broke off; the reaper will find its job");
             }
         }

@@ -11,19 +11,24 @@ use framemill_schemas::{
 };
 use tokio::time::Instant;
 
-use super::{Handler, attempt::Ended, hold::Held, now_ms, serve::Runner};
-use crate::{
-    error::RecordError,
-    transition::{self, Refusal},
+use super::{
+    Handler,
+    attempt::Ended,
+    ending::{Farewell, Outcome, apply, farewell, is_this},
+    hold::Held,
+    now_ms,
+    serve::Runner,
 };
+use crate::error::RecordError;
 
 /// Symptoms of an outage of what every job needs, and did nothing to: NATS, or the store as a
 /// whole. They spend no attempt, and the runner rests for a while: a node that cannot store
 /// claims nothing.
-pub const OUTAGES: [&str; 7] = [
+pub const OUTAGES: [&str; 8] = [
     "queue-unavailable",
     "store-config",
     "store-error",
+    "store-full",
     "store-keys",
     "store-no-bucket",
     "store-not-allowed",
@@ -32,59 +37,51 @@ pub const OUTAGES: [&str; 7] = [
 
 /// How long a hint rests after an outage.
 const REST: Duration = Duration::from_secs(5);
-/// How long a job rests after a failure that may pass, doubled with each.
-const RETRY: Duration = Duration::from_secs(1);
-/// How long a job rests that this node lacked something for: another node takes it then.
-const ELSEWHERE: Duration = Duration::from_millis(500);
 /// How long the end of an attempt is waited for once the process stops.
-const STOP_MAX: Duration = Duration::from_secs(10);
+const STOP_MAX: Duration = Duration::from_secs(2);
 /// Pause before an end that could not be stored is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// What came of an attempt.
-enum Outcome {
-    Made(Box<JobOutput>),
-    Failed(Failure),
-    /// Given back; `rest` keeps the hint away from everybody for a while.
-    Released {
-        rest: Duration,
-    },
-}
 
 impl<H: Handler> Runner<H> {
     /// Ends an attempt whose handler returned `result`.
     pub(super) async fn settle(self: &Arc<Self>, mut held: Held, result: Result<JobOutput, Failure>) -> Ended {
         if held.fenced {
             tracing::warn!(job = %held.job.id, "the claim was lost; what was made is dropped");
-            return Ended::Done;
+            return Ended::Idle;
         }
         let mut outcome = self.outcome(result);
-        let outage = matches!(&outcome, Outcome::Released { rest } if !rest.is_zero());
+        let ended = match &outcome {
+            Outcome::Released { rest } if !rest.is_zero() => Ended::Outage,
+            Outcome::Released { .. } => Ended::Idle,
+            Outcome::Made(_) | Outcome::Failed(_) | Outcome::FailedAlone(_) => Ended::Worked,
+        };
         let mut patience: Option<Instant> = None;
         loop {
-            let next = match apply(&held, &outcome) {
+            let next = match apply(held.job.clone(), &held.holder, &outcome, now_ms()) {
                 Ok(next) => next,
                 Err(refusal) => {
                     tracing::warn!(job = %held.job.id, %refusal, "the claim was lost; what was made is dropped");
-                    return Ended::Done;
+                    return Ended::Idle;
                 }
             };
+            fail::fail_point!("commit/before", |_| std::process::abort());
             match self.queue.jobs().update(&held.key, &next, held.revision).await {
                 Ok(_) => {
+                    fail::fail_point!("commit/stored", |_| std::process::abort());
                     self.conclude(&held, &next, &outcome).await;
-                    return if outage { Ended::Outage } else { Ended::Done };
+                    return ended;
                 }
                 // The record moved. Events of it may have been sent; then it is still ours.
                 Err(RecordError::Fenced | RecordError::Exists) => match self.queue.jobs().get(&held.key).await {
                     Ok(Some((job, _))) if is_this(&job, &next) => {
                         self.conclude(&held, &next, &outcome).await;
-                        return Ended::Done;
+                        return ended;
                     }
                     Ok(Some((job, revision))) => {
                         held.job = job;
                         held.revision = revision;
                     }
-                    Ok(None) => return Ended::Done,
+                    Ok(None) => return Ended::Idle,
                     Err(error) => tracing::debug!(%error, "the record could not be read yet"),
                 },
                 Err(RecordError::Wire(error)) => {
@@ -99,7 +96,7 @@ impl<H: Handler> Runner<H> {
                     if self.stop.is_cancelled() {
                         let until = *patience.get_or_insert(Instant::now() + STOP_MAX);
                         if Instant::now() >= until {
-                            return Ended::Done;
+                            return Ended::Idle;
                         }
                     }
                     self.pause(AGAIN).await;
@@ -111,11 +108,14 @@ impl<H: Handler> Runner<H> {
     fn outcome(&self, result: Result<JobOutput, Failure>) -> Outcome {
         match result {
             Ok(output) => Outcome::Made(Box::new(output)),
-            Err(_) if self.stop.is_cancelled() => Outcome::Released { rest: Duration::ZERO },
+            Err(_) if self.stop.is_cancelled() || self.standing.borrow().hands_back => {
+                Outcome::Released { rest: Duration::ZERO }
+            }
             Err(failure) if OUTAGES.contains(&failure.code.as_str()) => {
                 tracing::warn!(reason = failure.reason, "an outage ended an attempt");
                 Outcome::Released { rest: REST }
             }
+            Err(failure) if self.standing.borrow().alone => Outcome::FailedAlone(failure),
             Err(failure) => Outcome::Failed(failure),
         }
     }
@@ -133,18 +133,15 @@ impl<H: Handler> Runner<H> {
 
     /// The record says how it ended: now the hint may go, or go on.
     async fn conclude(&self, held: &Held, ended: &JobRecord, outcome: &Outcome) {
-        let kind = match (ended.state, outcome) {
-            (JobState::Done, _) => AckKind::Ack,
-            (JobState::Ready, Outcome::Released { rest }) if rest.is_zero() => AckKind::Nak(None),
-            (JobState::Ready, Outcome::Released { rest }) => AckKind::Nak(Some(*rest)),
-            (JobState::Ready, Outcome::Failed(failure)) if failure.class == Class::Resource => {
-                AckKind::Nak(Some(ELSEWHERE))
-            }
-            (JobState::Ready, _) => AckKind::Nak(Some(RETRY * 2_u32.pow(ended.spent.clamp(1, 4) - 1))),
-            _ => AckKind::Term,
+        let kind = match farewell(ended, outcome) {
+            Farewell::Ack => AckKind::Ack,
+            Farewell::Term => AckKind::Term,
+            Farewell::Back(pause) => AckKind::Nak(pause),
         };
         tracing::info!(job = %ended.id, unit = ended.unit, state = ended.state.as_str(), "an attempt ended");
+        fail::fail_point!("ack/before", |_| std::process::abort());
         self.queue.link.tell(held.message.ack_with(kind)).await;
+        fail::fail_point!("ack/sent", |_| std::process::abort());
         if ended.state == JobState::Ready
             && let Err(error) = self.queue.dispatch(ended, held.revision).await
         {
@@ -153,18 +150,4 @@ impl<H: Handler> Runner<H> {
             tracing::debug!(%error, "a hint could not be made sure of");
         }
     }
-}
-
-fn apply(held: &Held, outcome: &Outcome) -> Result<JobRecord, Refusal> {
-    let (job, holder, now) = (held.job.clone(), &held.holder, now_ms());
-    match outcome {
-        Outcome::Made(output) => transition::commit(job, holder, (**output).clone(), now),
-        Outcome::Failed(failure) => transition::fail(job, holder, failure.clone(), now),
-        Outcome::Released { .. } => transition::release(job, holder, now),
-    }
-}
-
-/// Whether `job` is what we tried to store, perhaps with its events sent since.
-fn is_this(job: &JobRecord, next: &JobRecord) -> bool {
-    next.state.is_terminal() && (job.state, job.attempt, &job.holder) == (next.state, next.attempt, &next.holder)
 }
