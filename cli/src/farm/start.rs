@@ -38,7 +38,7 @@ pub struct Farm {
 
 /// What the roles stand on, as far as it is ours.
 #[derive(Debug)]
-struct Base {
+pub struct Base {
     nats: Option<NatsServer>,
     s3: Option<(JoinHandle<()>, CancellationToken)>,
 }
@@ -104,7 +104,8 @@ impl Farm {
 }
 
 impl Base {
-    async fn start(settings: &Settings, data: &DataFolder) -> Result<(Self, NatsConfig, S3Config), CliError> {
+    /// Starts what the settings do not name, and tells where all of it is.
+    pub async fn start(settings: &Settings, data: &DataFolder) -> Result<(Self, NatsConfig, S3Config), CliError> {
         let mut base = Self { nats: None, s3: None };
         let nats_config = match &settings.nats.url {
             Some(_) => settings.nats.to_queue(),
@@ -165,7 +166,8 @@ impl Base {
         Ok(config)
     }
 
-    async fn stop(self) {
+    /// Ends what is ours.
+    pub async fn stop(self) {
         if let Some((served, stop)) = self.s3 {
             stop.cancel();
             // A broken task has said so in the log.

@@ -2,9 +2,13 @@
 //! record, dispatch, claim, commit, event, ack), and, in turns on the same server, a bare loop of
 //! the operations that no such farm can do without.
 
+pub mod backlog;
+
 mod bare;
+mod claims;
 mod farm;
 mod latency;
+mod process;
 mod sample;
 mod traffic;
 
