@@ -20,4 +20,4 @@ mod parts;
 mod run;
 pub mod title;
 
-pub use run::{LEASE, PackagerParts, run};
+pub use run::{PackagerParts, run};

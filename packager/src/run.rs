@@ -1,24 +1,30 @@
 //! One packager, until told to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use framemill_media::toolchain::Toolchain;
+use framemill_media::{canary, toolchain::Toolchain};
 use framemill_queue::{
-    Queue, QueueError,
-    runner::{self, RunnerConfig},
+    LEASE, Member, Queue, QueueError, Standing, Trial, run_node,
+    runner::{self, Gate, RunnerConfig},
 };
-use framemill_schemas::{ids::NodeId, job::JobKind, lane::Lane};
+use framemill_schemas::{ids::NodeId, job::JobKind, ladder::VideoCodec, lane::Lane, node::NodeRole};
 use framemill_storage::Store;
 use framemill_telemetry::Shutdown;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
-use crate::{handlers::Handlers, metrics::Metrics};
+use crate::{
+    handlers::{Handlers, LastIndex},
+    metrics::Metrics,
+};
 
-/// For this long the farm waits for a silent packager before its jobs go to another.
-pub const LEASE: Duration = Duration::from_secs(15);
 /// Kinds a packager runs, in the order it prefers them: a package job is the last step but one
 /// of its title and short.
 const KINDS: [JobKind; 2] = [JobKind::Package, JobKind::Validate];
+
+/// What heartbeats and records of nodes call a packager.
+const ROLE: &str = "packager";
 
 /// What a packager is made of.
 pub struct PackagerParts {
@@ -40,8 +46,39 @@ pub struct PackagerParts {
 pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
     let PackagerParts { queue, store, tools, node, slots, shutdown } = parts;
     tracing::info!(%node, slots, ffmpeg = tools.version(), "packager started");
-    let handlers = Handlers { queue: queue.clone(), store, tools, metrics: Metrics::new() };
-    let runner =
-        RunnerConfig { node, process: Uuid::new_v4(), role: "packager", lanes: Lane::all(&KINDS), slots, lease: LEASE };
-    runner::serve(queue, runner, Arc::new(handlers), shutdown.drain.clone(), shutdown.stop.clone()).await
+    let (says, standing) = watch::channel(Standing::UNKNOWN);
+    let role = NodeRole { role: ROLE.to_owned(), slots: u32::try_from(slots).unwrap_or(u32::MAX), encodes: Vec::new() };
+    let trial = {
+        let tools = tools.clone();
+        move || trial(&tools)
+    };
+    let member = Member { node: node.clone(), role };
+    let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
+    // What is begun waits for a store that is away; nothing else is begun meanwhile.
+    let store = store.patient();
+    let gate = Gate::default();
+    let _following = AbortOnDropHandle::new(tokio::spawn(follow_outages(store.clone(), gate.clone())));
+    let handlers = Handlers { queue: queue.clone(), store, tools, metrics: Metrics::new(), last_index: LastIndex::default() };
+    let runner = RunnerConfig {
+        node,
+        process: Uuid::new_v4(),
+        role: ROLE,
+        lanes: Lane::all(&KINDS),
+        slots,
+        lease: LEASE,
+        gate,
+    };
+    runner::serve_as(queue, runner, standing, Arc::new(handlers), shutdown.drain.clone(), shutdown.stop.clone()).await
+}
+
+/// Keeps the gate closed while the store is away.
+async fn follow_outages(store: Store, gate: Gate) {
+    const AWAY: &str = "the store is away";
+    store.follow_outages(|away| if away { gate.close(AWAY) } else { gate.open(AWAY) }).await;
+}
+
+/// What a packager tries while its machine is quarantined: it decodes what its ffmpeg can encode.
+fn trial(tools: &Toolchain) -> Trial {
+    let tools = tools.clone();
+    Box::pin(async move { canary::check(&tools, &[VideoCodec::H264], &CancellationToken::new()).await })
 }

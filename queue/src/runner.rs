@@ -2,16 +2,22 @@
 //! commits what came out. It decides nothing about media; a handler never sees NATS.
 //!
 //! `intake` decides what to pull and what to take (pure), `judge` what a hint is worth (pure),
-//! `attempt` runs one job from hint to commit, `hold` keeps it, `settle` ends it.
+//! `attempt` runs one job from hint to commit, `hold` keeps it, `settle` ends it as `ending` says
+//! (pure), `rest` knows when to pause (pure).
 
 mod attempt;
+mod ending;
+mod gate;
 mod hold;
 mod intake;
 mod judge;
 mod progress;
 mod pulls;
+mod rest;
 mod serve;
 mod settle;
+#[cfg(test)]
+mod simulation;
 
 use std::{
     future::Future,
@@ -23,7 +29,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use serve::serve;
+pub use gate::Gate;
+pub use serve::{serve, serve_as};
 pub use settle::OUTAGES;
 
 /// What a runner serves, and as whom.
@@ -41,6 +48,8 @@ pub struct RunnerConfig {
     pub slots: usize,
     /// How long it may fall silent before its jobs are given to others.
     pub lease: Duration,
+    /// Closed while something it needs is away: it then takes nothing, and what runs goes on.
+    pub gate: Gate,
 }
 
 /// One try at a job, as its handler sees it.
@@ -67,7 +76,7 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Unix milliseconds.
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -54,6 +54,15 @@ pub struct Failure {
     /// The attempt that failed; 0 where none ran.
     #[serde(default)]
     pub attempt: u32,
+    /// When, Unix milliseconds of whoever wrote it down; 0 where nobody did.
+    #[serde(default)]
+    pub at_ms: i64,
+    /// When its job had been made ready before that attempt, Unix milliseconds; 0 where none ran.
+    #[serde(default)]
+    pub ready_ms: i64,
+    /// When that attempt was claimed, Unix milliseconds; 0 where none ran.
+    #[serde(default)]
+    pub claimed_ms: i64,
 }
 
 impl Failure {
@@ -67,6 +76,9 @@ impl Failure {
             evidence: None,
             node: None,
             attempt: 0,
+            at_ms: 0,
+            ready_ms: 0,
+            claimed_ms: 0,
         }
     }
 

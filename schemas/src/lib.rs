@@ -18,6 +18,7 @@ pub mod job;
 pub mod key;
 pub mod ladder;
 pub mod lane;
+pub mod node;
 pub mod object;
 pub mod presence;
 pub mod probe;

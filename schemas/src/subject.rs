@@ -23,6 +23,8 @@ pub const JOBS_BUCKET: &str = "jobs";
 pub const LEASES_BUCKET: &str = "leases";
 /// Bucket of API keys, by digest.
 pub const KEYS_BUCKET: &str = "keys";
+/// Bucket of node records, by node.
+pub const NODES_BUCKET: &str = "nodes";
 /// Bucket of idempotency keys; entries expire after a day.
 pub const IDEMPOTENCY_BUCKET: &str = "idempotency";
 

@@ -1,6 +1,7 @@
 //! ffmpeg and ffprobe command lines. Pure: the same plan gives the same arguments.
 
 mod audio;
+mod canary;
 mod decode;
 mod encoder;
 mod probe;
@@ -11,6 +12,7 @@ use std::{ffi::OsString, path::Path};
 use ffmpeg_sidecar::command::FfmpegCommand;
 
 pub(crate) use audio::audio;
+pub(crate) use canary::canary;
 pub(crate) use decode::decode;
 pub(crate) use probe::{describe, frames, packets};
 pub(crate) use transcode::transcode;

@@ -7,6 +7,7 @@ mod connect;
 mod dispatch;
 mod events;
 mod lease;
+mod nodes;
 mod outage;
 mod pace;
 mod proxy;

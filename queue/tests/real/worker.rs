@@ -9,8 +9,8 @@ use std::{
 };
 
 use framemill_queue::{
-    Queue, QueueError,
-    runner::{Attempt, Handler, RunnerConfig, serve},
+    Queue, QueueError, Standing,
+    runner::{Attempt, Gate, Handler, RunnerConfig, serve_as},
 };
 use framemill_schemas::{
     failure::{Class, Failure},
@@ -23,7 +23,7 @@ use framemill_schemas::{
     trace::TraceContext,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,7 @@ pub fn job(asset: AssetId, unit: &str, priority: Priority) -> JobRecord {
         ready_ms: 1,
         claimed_ms: 0,
         ended_ms: 0,
+        avoid: None,
     }
 }
 
@@ -167,7 +168,23 @@ impl Worker {
         Self::begin(queue, node, slots, obeys, Duration::from_secs(2))
     }
 
+    /// One that obeys what the farm says of its node.
+    pub fn start_standing(queue: &Queue, node: &str, standing: watch::Receiver<Standing>) -> Self {
+        Self::begin_as(queue, node, 1, true, Duration::from_secs(2), standing)
+    }
+
     fn begin(queue: &Queue, node: &str, slots: usize, obeys: bool, lease: Duration) -> Self {
+        Self::begin_as(queue, node, slots, obeys, lease, watch::channel(Standing::FREE).1)
+    }
+
+    fn begin_as(
+        queue: &Queue,
+        node: &str,
+        slots: usize,
+        obeys: bool,
+        lease: Duration,
+        standing: watch::Receiver<Standing>,
+    ) -> Self {
         let (sender, begun) = mpsc::unbounded_channel();
         let (drain, stop, most) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicU32::new(0)));
         let config = RunnerConfig {
@@ -177,9 +194,10 @@ impl Worker {
             lanes: Lane::all(&JobKind::ALL),
             slots,
             lease,
+            gate: Gate::default(),
         };
         let handler = Arc::new(Scripted { begun: sender, obeys, running: Arc::default(), most: most.clone() });
-        let served = tokio::spawn(serve(queue.clone(), config, handler, drain.clone(), stop.clone()));
+        let served = tokio::spawn(serve_as(queue.clone(), config, standing, handler, drain.clone(), stop.clone()));
         Self { begun, drain, stop, most, served }
     }
 
