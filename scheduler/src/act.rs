@@ -76,6 +76,8 @@ impl Actor {
                 Action::GoOn => self.go_on(entry).await?,
                 Action::Size => self.size(entry).await?,
                 Action::Fail(failure) => self.fail(entry, failure).await?,
+                Action::Seed => self.seed(entry).await?,
+                Action::Anew(units) => self.anew(entry, units).await?,
                 Action::Publish(candidate) => self.publish(entry, &candidate).await?,
             }
         }
@@ -85,12 +87,13 @@ impl Actor {
     /// Takes a job that is wanted; creates its record if absent, and publishes its hint.
     async fn create(&self, entry: &AssetEntry, job: NewJob, trace: &TraceContext) -> Result<(), ActError> {
         let asset = &entry.record;
+        let Some(making) = asset.making() else { return Ok(()) };
         let record = JobRecord {
             v: JOB_VERSION,
             id: job.id,
             key: job_key(&job.spec, job.round),
             asset: asset.id,
-            generation: asset.generation.number,
+            generation: making.number,
             unit: job.unit,
             round: job.round,
             tenant: asset.tenant.clone(),
@@ -107,7 +110,7 @@ impl Actor {
             ready_ms: now_ms(),
             claimed_ms: 0,
             ended_ms: 0,
-            avoid: None,
+            avoid: job.avoid,
         };
         match self.queue.jobs().create(&subject::job_record(asset.id, job.id), &record).await {
             Ok(revision) => Ok(self.queue.dispatch(&record, revision).await?),
@@ -122,14 +125,15 @@ impl Actor {
         let Some(summary) = self.view.job(id) else { return Ok(()) };
         // Decided a while ago, perhaps: an asset that goes on meanwhile wants its jobs.
         let wanted = |entry: &AssetEntry| {
-            entry.record.state == AssetState::Accepted && entry.record.generation.number == summary.generation
+            entry.record.making().is_some_and(|making| making.number == summary.generation)
         };
         if self.view.asset(summary.asset).is_some_and(|entry| wanted(&entry)) {
             return Ok(());
         }
-        let Some((record, revision)) = self.queue.jobs().get(&summary.record_key).await? else { return Ok(()) };
+        let key = summary.record_key();
+        let Some((record, revision)) = self.queue.jobs().get(&key).await? else { return Ok(()) };
         let Ok(cancelled) = transition::cancel(record, now_ms()) else { return Ok(()) };
-        fenced_is_done(self.queue.jobs().update(&summary.record_key, &cancelled, revision).await)?;
+        fenced_is_done(self.queue.jobs().update(&key, &cancelled, revision).await)?;
         Ok(self.queue.undispatch(&cancelled).await?)
     }
 
@@ -141,8 +145,12 @@ impl Actor {
         fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
     }
 
-    /// Takes an accepted asset; returns it failed, with its event.
+    /// Takes an accepted asset; returns it failed, with its event. A repair that fails leaves what
+    /// is published as it is.
     pub(crate) async fn fail(&self, entry: &AssetEntry, failure: Failure) -> Result<(), ActError> {
+        if entry.record.repairing().is_some() {
+            return self.give_repair_up(entry, failure).await;
+        }
         let asset = AssetRecord { failure: Some(failure), ..entry.record.clone() };
         self.end(entry, &asset, AssetState::Failed, "failed").await
     }

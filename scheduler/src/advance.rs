@@ -1,17 +1,20 @@
 //! What an asset needs next. Pure and level-triggered: it looks at the record and at its jobs as
 //! they are, never at what happened, so a missed or repeated event changes nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use framemill_schemas::{
-    asset::{AssetRecord, AssetState},
+    asset::{AssetRecord, AssetState, Repair},
     failure::{Class, Failure},
     finding::{Report, ReportState, Severity},
-    ids::JobId,
-    job::JobState,
+    ids::{JobId, NodeId},
+    job::{JobKind, JobState},
     lane::Lane,
     probe::Probe,
-    spec::{JobSpec, PackageOutput, PackageSpec, ProbeSpec, ValidatePartSpec, ValidateWholeSpec},
+    spec::{CarrySpec, JobSpec, PackageOutput, PackageSpec, ProbeSpec, ValidatePartSpec, ValidateWholeSpec},
 };
 
 use crate::{
@@ -21,6 +24,11 @@ use crate::{
 
 /// Most rounds of a part: one that fails validation twice is not a chance fault.
 pub const ROUNDS_MAX: u32 = 2;
+/// Most times a title is planned anew because of an init: once the nodes that made it are gone,
+/// those that are left agree, or they never will.
+const ANEW_MAX: u32 = 1;
+/// Symptom of an encoder whose init is not the one that is stored of the rendition.
+const INIT_DIFFERS: &str = "init-differs";
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +45,11 @@ pub enum Action {
     GoOn,
     /// Give the asset up.
     Fail(Failure),
+    /// Take the probe of what is published over into its repair.
+    Seed,
+    /// Begin another generation: no node left makes the init that this one has. Of a repair,
+    /// these units are encoded in it.
+    Anew(Vec<String>),
     /// Make a generation visible.
     Publish(Box<Candidate>),
 }
@@ -54,6 +67,8 @@ pub struct NewJob {
     pub lane: Lane,
     /// What it does.
     pub spec: JobSpec,
+    /// Whose output of the unit was rejected.
+    pub avoid: Option<NodeId>,
 }
 
 /// A generation that passed validation.
@@ -67,12 +82,10 @@ pub struct Candidate {
 
 /// Decides what an asset needs.
 pub fn advance(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> Vec<Action> {
-    if asset.state != AssetState::Accepted {
-        return cancel_all(jobs, |_| true);
-    }
-    let mut actions = cancel_all(jobs, |job| job.generation != asset.generation.number);
+    let Some(making) = asset.making() else { return cancel_all(jobs, |_| true) };
+    let mut actions = cancel_all(jobs, |job| job.generation != making.number);
     // A redrive is under way: the failure stays until every job of the generation may run again.
-    if asset.failure.is_some() {
+    if asset.state == AssetState::Accepted && asset.failure.is_some() {
         let ended = |job: &&Arc<JobSummary>| {
             job.generation == asset.generation.number
                 && matches!(job.state, JobState::Failed | JobState::Dead | JobState::Cancelled)
@@ -83,7 +96,9 @@ pub fn advance(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> Vec<Action> {
         }
         return actions;
     }
-    let stage = Stage::new(asset, jobs);
+    // A repair is made like a title, in a generation of its own.
+    let repaired = asset.repairing().map(|_| AssetRecord { generation: making.clone(), ..asset.clone() });
+    let stage = Stage::new(repaired.as_ref().unwrap_or(asset), asset.repairing(), jobs);
     match stage.next() {
         Ok(next) => actions.extend(next),
         Err(failure) => actions.push(Action::Fail(*failure)),
@@ -99,6 +114,8 @@ fn cancel_all(jobs: &[Arc<JobSummary>], unwanted: impl Fn(&JobSummary) -> bool) 
 /// An asset and the latest round of each unit of its generation.
 struct Stage<'a> {
     asset: &'a AssetRecord,
+    /// What is taken over and what is not, where it repairs another generation.
+    repair: Option<&'a Repair>,
     latest: BTreeMap<&'a str, &'a JobSummary>,
 }
 
@@ -112,7 +129,7 @@ enum Unit<'a> {
 type Next<T> = Result<T, Box<Failure>>;
 
 impl<'a> Stage<'a> {
-    fn new(asset: &'a AssetRecord, jobs: &'a [Arc<JobSummary>]) -> Self {
+    fn new(asset: &'a AssetRecord, repair: Option<&'a Repair>, jobs: &'a [Arc<JobSummary>]) -> Self {
         let mut latest: BTreeMap<&str, &JobSummary> = BTreeMap::new();
         for job in jobs.iter().filter(|job| job.generation == asset.generation.number) {
             let entry = latest.entry(&job.unit).or_insert(job);
@@ -120,15 +137,17 @@ impl<'a> Stage<'a> {
                 *entry = job;
             }
         }
-        Self { asset, latest }
+        Self { asset, repair, latest }
     }
 
     fn next(&self) -> Next<Vec<Action>> {
         // The first failure in order of units, so that two schedulers give the same reason.
-        if let Some(job) = self.latest.values().find(|job| matches!(job.state, JobState::Failed | JobState::Dead)) {
-            return Err(Box::new(failure_of(job)));
+        let failed = |job: &&&JobSummary| matches!(job.state, JobState::Failed | JobState::Dead) && !is_carry(job);
+        if let Some(job) = self.latest.values().find(failed) {
+            return self.anew(job).map(|anew| vec![anew]).ok_or_else(|| Box::new(failure_of(job)));
         }
         let probe = match self.unit(PROBE, 0)? {
+            Unit::Absent if self.repair.is_some() => return Ok(vec![Action::Seed]),
             Unit::Absent => return Ok(self.create_probe()),
             Unit::Waiting => return Ok(Vec::new()),
             Unit::Done(JobSummary { output: SummaryOutput::Probe(probe), .. }) => probe,
@@ -141,6 +160,25 @@ impl<'a> Stage<'a> {
         self.encode(&plan, probe)
     }
 
+    /// Another generation, where a job's encoders disagree with the init of its rendition: all of
+    /// one codec is then encoded by nodes that are left. Not a second time.
+    fn anew(&self, job: &JobSummary) -> Option<Action> {
+        let differs = job.failures.last().is_some_and(|failure| failure.code == INIT_DIFFERS);
+        let spent = self.repair.map_or(self.asset.anew >= ANEW_MAX, |repair| repair.anew);
+        if !differs || spent {
+            return None;
+        }
+        let codec = job.unit.rsplit_once('/').map_or("", |(codec, _)| codec);
+        let of_codec = |unit: &str| unit.rsplit_once('/').is_some_and(|(other, _)| other == codec);
+        let damaged = self.repair.iter().flat_map(|repair| &repair.damaged).map(String::as_str);
+        let units: BTreeSet<&str> = self.latest.keys().copied().filter(|unit| of_codec(unit)).chain(damaged).collect();
+        Some(Action::Anew(units.into_iter().map(str::to_owned).collect()))
+    }
+
+    fn is_damaged(&self, unit: &str) -> bool {
+        self.repair.is_some_and(|repair| repair.damaged.iter().any(|damaged| damaged == unit))
+    }
+
     fn create_probe(&self) -> Vec<Action> {
         let spec = JobSpec::Probe(ProbeSpec { source: self.asset.source.clone() });
         vec![self.create_plain(PROBE.to_owned(), 0, spec)]
@@ -150,11 +188,34 @@ impl<'a> Stage<'a> {
     fn encode(&self, plan: &Plan, probe: &Probe) -> Next<Vec<Action>> {
         let mut actions = Vec::new();
         let mut waiting = false;
+        let carrying = self.is_carrying(plan);
         for (unit, part) in &plan.parts {
-            let round = self.latest.get(unit.as_str()).map_or(0, |job| job.round);
+            let latest = self.latest.get(unit.as_str());
+            let round = latest.map_or(0, |job| job.round);
+            let encode = |round| Action::Create(self.new_job(unit.clone(), round, part.lane, part.spec.clone()));
+            // What could not be carried over is damaged, and encoded like what was known to be.
+            let lost =
+                latest.is_some_and(|job| is_carry(job) && matches!(job.state, JobState::Failed | JobState::Dead));
+            if lost {
+                if carrying {
+                    waiting = true
+                } else {
+                    actions.push(encode(round + 1))
+                }
+                continue;
+            }
             let job = match self.unit(unit, round)? {
+                Unit::Absent if self.is_carried(unit) => {
+                    actions.push(self.create_carry(unit, &part.spec));
+                    continue;
+                }
+                // The inits that are carried over come first: encoders must agree with them.
+                Unit::Absent if carrying => {
+                    waiting = true;
+                    continue;
+                }
                 Unit::Absent => {
-                    actions.push(Action::Create(self.new_job(unit.clone(), round, part.lane, part.spec.clone())));
+                    actions.push(encode(round));
                     continue;
                 }
                 Unit::Waiting => {
@@ -176,17 +237,34 @@ impl<'a> Stage<'a> {
                         if round + 1 >= ROUNDS_MAX {
                             return Err(Box::new(rejected(unit, report)));
                         }
-                        actions.push(Action::Create(self.new_job(
-                            unit.clone(),
-                            round + 1,
-                            part.lane,
-                            part.spec.clone(),
-                        )));
+                        let anew = self.new_job(unit.clone(), round + 1, part.lane, part.spec.clone());
+                        let made_it = job.holder.as_ref().filter(|_| !is_carry(job));
+                        let avoid = made_it.map(|holder| holder.node.clone());
+                        actions.push(Action::Create(NewJob { avoid, ..anew }));
                     }
                 }
             }
         }
         if waiting || !actions.is_empty() { Ok(actions) } else { self.package(plan, probe) }
+    }
+
+    /// Whether a unit is taken over from the generation that is repaired.
+    fn is_carried(&self, unit: &str) -> bool {
+        self.repair.is_some() && !self.is_damaged(unit)
+    }
+
+    /// Whether some unit is still to be taken over.
+    fn is_carrying(&self, plan: &Plan) -> bool {
+        plan.parts.keys().filter(|unit| self.is_carried(unit)).any(|unit| match self.latest.get(unit.as_str()) {
+            None => true,
+            Some(job) => is_carry(job) && !job.state.is_terminal(),
+        })
+    }
+
+    fn create_carry(&self, unit: &str, spec: &JobSpec) -> Action {
+        let index = self.repair.expect("only a repair carries over").index.clone();
+        let spec = JobSpec::Carry(CarrySpec { index, unit: unit.to_owned(), of: Box::new(spec.clone()) });
+        self.create_plain(unit.to_owned(), 0, spec)
     }
 
     /// Writes the manifests, checks the whole, and publishes.
@@ -240,7 +318,7 @@ impl<'a> Stage<'a> {
     }
 
     fn new_job(&self, unit: String, round: u32, lane: Lane, spec: JobSpec) -> NewJob {
-        NewJob { id: self.id(&unit, round), unit, round, lane, spec }
+        NewJob { id: self.id(&unit, round), unit, round, lane, spec, avoid: None }
     }
 
     fn id(&self, unit: &str, round: u32) -> JobId {
@@ -248,9 +326,14 @@ impl<'a> Stage<'a> {
     }
 }
 
-const PROBE: &str = "probe";
+pub(crate) const PROBE: &str = "probe";
 const PACKAGE: &str = "package";
 const VALIDATE_WHOLE: &str = "validate/whole";
+
+/// Whether a job takes its unit over instead of making it.
+fn is_carry(job: &JobSummary) -> bool {
+    job.kind == JobKind::Package && job.unit != PACKAGE
+}
 
 fn validation_of(unit: &str) -> String {
     format!("validate/{unit}")

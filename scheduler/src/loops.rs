@@ -3,6 +3,8 @@
 
 pub mod collect;
 pub mod drive;
+pub mod keep;
+pub mod nodes;
 pub mod notify;
 pub mod reap;
 pub mod sweep;

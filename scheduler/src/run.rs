@@ -1,8 +1,8 @@
 //! One scheduler: its API and its loops, until told to stop.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
-use framemill_queue::{Queue, QueueError, lease};
+use framemill_queue::{LEASE, Outbox, Queue, QueueError, lease};
 use framemill_storage::Store;
 use framemill_telemetry::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
@@ -13,13 +13,12 @@ use uuid::Uuid;
 use crate::{
     act::Actor,
     api,
+    gate::Limits,
     ladders::{LadderError, Ladders},
-    loops::{collect, drive, notify, reap, sweep, watch},
+    loops::{collect::{self, Collector}, drive, keep, nodes, notify, reap, sweep, watch},
+    retention::Retention,
     view::View,
 };
-
-/// For this long a silent holder keeps its job, and a silent scheduler its loops.
-pub const LEASE: Duration = Duration::from_secs(15);
 
 /// What a scheduler is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,11 +30,21 @@ pub struct SchedulerConfig {
     pub folders: Vec<PathBuf>,
     /// Folder of ladders besides the built-in ones.
     pub ladders: Option<PathBuf>,
+    /// How much open work is taken.
+    pub limits: Limits,
+    /// How long what nobody needs any more is kept.
+    pub retention: Retention,
 }
 
 impl Default for SchedulerConfig {
     fn default() -> Self {
-        Self { listen: ([127, 0, 0, 1], 8080).into(), folders: Vec::new(), ladders: None }
+        Self {
+            listen: ([127, 0, 0, 1], 8080).into(),
+            folders: Vec::new(),
+            ladders: None,
+            limits: Limits::default(),
+            retention: Retention::default(),
+        }
     }
 }
 
@@ -76,8 +85,15 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
     let stop = shutdown.drain.child_token();
     let ladders = Arc::new(Ladders::load(config.ladders.as_deref())?);
     let actor = Arc::new(Actor::new(queue.clone(), store.clone(), view.clone()));
+    let collector = Collector {
+        queue: queue.clone(),
+        store: store.clone(),
+        view: view.clone(),
+        retention: config.retention,
+    };
     let state = api::ApiState::new(queue.clone(), store.clone(), view.clone(), config, ladders);
     let process = Uuid::new_v4();
+    let outbox = Outbox::new(queue.clone());
 
     let reaper = {
         let (queue, view) = (queue.clone(), view.clone());
@@ -87,10 +103,23 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
         }
     };
     let collector = {
-        let (queue, store, view) = (queue.clone(), store.clone(), view.clone());
         move |held: CancellationToken| {
-            let (queue, store, view) = (queue.clone(), store.clone(), view.clone());
-            async move { collect::run(&queue, &store, &view, &held).await }
+            let collector = collector.clone();
+            async move { collect::run(&collector, &held).await }
+        }
+    };
+    let keeper = {
+        let actor = actor.clone();
+        move |held: CancellationToken| {
+            let actor = actor.clone();
+            async move { keep::run(&actor, &held).await }
+        }
+    };
+    let fleet = {
+        let (queue, view) = (queue.clone(), view.clone());
+        move |held: CancellationToken| {
+            let (queue, view) = (queue.clone(), view.clone());
+            async move { nodes::run(&queue, &view, &held).await }
         }
     };
     let served = async {
@@ -103,10 +132,12 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
         served,
         watch::run(&queue, &view, &stop),
         drive::run(&actor, &stop),
-        notify::run(&queue, &view, &stop),
+        notify::run(&outbox, &view, &stop),
         sweep::run(&queue, &view, &stop),
         lease::hold(&queue, "reaper", process, LEASE, &stop, reaper),
         lease::hold(&queue, "collector", process, LEASE, &stop, collector),
+        lease::hold(&queue, "keeper", process, LEASE, &stop, keeper),
+        lease::hold(&queue, "nodes", process, LEASE, &stop, fleet),
     );
     Ok(served?)
 }

@@ -24,9 +24,12 @@ use framemill_schemas::{
     presence::Heartbeat,
     probe::Probe,
     spec::{JobOutput, PackageOutput},
+    subject,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+use crate::{gate::Counted, load::Load};
 
 /// A worker that was silent for this long no longer counts.
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
@@ -43,8 +46,6 @@ pub struct AssetEntry {
 /// A job without its bulk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobSummary {
-    /// Key of the record.
-    pub record_key: String,
     /// Revision of the record.
     pub revision: u64,
     /// The job.
@@ -113,7 +114,7 @@ pub enum SummaryOutput {
 
 impl JobSummary {
     /// Drops the bulk of a record.
-    pub fn of(record_key: String, revision: u64, record: JobRecord) -> Self {
+    pub fn of(revision: u64, record: JobRecord) -> Self {
         let kind = record.kind();
         let (made, output) = match record.output {
             None => (Vec::new(), SummaryOutput::None),
@@ -130,7 +131,6 @@ impl JobSummary {
             }
         };
         Self {
-            record_key,
             revision,
             id: record.id,
             key: record.key,
@@ -151,6 +151,11 @@ impl JobSummary {
             made,
             output,
         }
+    }
+
+    /// Key of the record: not kept, a hundred bytes for every job.
+    pub fn record_key(&self) -> String {
+        subject::job_record(self.asset, self.id)
     }
 }
 
@@ -175,6 +180,7 @@ struct State {
     dirty: BTreeSet<AssetId>,
     unsent: BTreeSet<Unsent>,
     workers: HashMap<Uuid, Heard>,
+    load: Load,
     assets_current: bool,
     jobs_current: bool,
 }
@@ -231,6 +237,19 @@ impl View {
         self.state().jobs.values().filter(|job| states.contains(&job.state)).cloned().collect()
     }
 
+    /// Jobs whose asset has no record.
+    pub fn strays(&self) -> Vec<Arc<JobSummary>> {
+        let state = self.state();
+        let ids = state.jobs_of.iter().filter(|(asset, _)| !state.assets.contains_key(asset));
+        ids.flat_map(|(_, jobs)| jobs).filter_map(|id| state.jobs.get(id).cloned()).collect()
+    }
+
+    /// What is open, as far as a submission of `tenant` is concerned.
+    pub fn load(&self, tenant: &Tenant) -> Counted {
+        let load = &self.state().load;
+        Counted { assets: load.assets(), tenant: load.assets_of(tenant), ready: load.ready() }
+    }
+
     /// Encoder slots of all workers that were heard lately; `None` while none is.
     pub fn slots(&self) -> Option<u32> {
         let state = self.state();
@@ -261,12 +280,15 @@ impl View {
                 if !value.unsent.is_empty() && state.unsent.insert(Unsent::Asset(id)) {
                     self.shared.unsent.notify_one();
                 }
-                state.assets.insert(id, Arc::new(AssetEntry { record: *value, revision }));
+                let entry = Arc::new(AssetEntry { record: *value, revision });
+                let before = state.assets.insert(id, entry.clone());
+                state.load.asset(before.as_ref().map(|entry| &entry.record), Some(&entry.record));
                 state.dirty.insert(id);
             }
             Change::Deleted { key, .. } => {
                 if let Ok(id) = key.parse::<AssetId>() {
-                    state.assets.remove(&id);
+                    let before = state.assets.remove(&id);
+                    state.load.asset(before.as_ref().map(|entry| &entry.record), None);
                     state.dirty.insert(id);
                 }
             }
@@ -284,15 +306,18 @@ impl View {
                 if !value.unsent.is_empty() && state.unsent.insert(Unsent::Job(key.clone())) {
                     self.shared.unsent.notify_one();
                 }
-                let summary = JobSummary::of(key, revision, *value);
+                let summary = JobSummary::of(revision, *value);
                 state.dirty.insert(summary.asset);
                 state.jobs_of.entry(summary.asset).or_default().insert(summary.id);
-                state.jobs.insert(summary.id, Arc::new(summary));
+                let now = summary.state;
+                let before = state.jobs.insert(summary.id, Arc::new(summary));
+                state.load.job(before.map(|job| job.state), Some(now));
             }
             Change::Deleted { key, .. } => {
                 let ids = key.split_once('.').and_then(|(asset, job)| Some((asset.parse().ok()?, job.parse().ok()?)));
                 if let Some((asset, job)) = ids {
-                    state.jobs.remove(&job);
+                    let before = state.jobs.remove(&job);
+                    state.load.job(before.map(|job| job.state), None);
                     if let Some(jobs) = state.jobs_of.get_mut(&asset) {
                         jobs.remove(&job);
                         if jobs.is_empty() {

@@ -6,7 +6,7 @@ use crate::{
     asset::AssetState,
     failure::Failure,
     field_error::FieldError,
-    finding::{Finding, ReportState},
+    finding::{Finding, Report, ReportState},
     ids::{AssetId, JobId, NodeId, Tenant},
     job::{JobKind, JobState},
     ladder::{AudioCodec, VideoCodec},
@@ -92,6 +92,79 @@ pub struct AssetView {
     /// Key of the DASH entry manifest in the store; absent before publishing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dash: Option<String>,
+    /// The repair that is under way, or the last one where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairView>,
+    /// Id of its trace, to be looked up in the collector; absent where nothing is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+/// A repair of what is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RepairView {
+    /// The generation that takes the place of the damaged one.
+    pub generation: Generation,
+    /// Units that are encoded again; the others are carried over.
+    pub encoded: Vec<String>,
+    /// Unix milliseconds.
+    pub since_ms: i64,
+    /// Why it was given up; absent while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// Answer of `POST /v1/assets/{id}/check`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Checked {
+    /// What was found.
+    #[serde(flatten)]
+    pub report: Report,
+    /// The generation that mends it; absent where nothing is being mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Generation>,
+}
+
+/// An object that nothing refers to any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct GarbageObject {
+    /// Its key.
+    pub key: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Why it may go.
+    pub why: String,
+}
+
+/// A record whose time is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct GarbageRecord {
+    /// Its asset.
+    pub asset: AssetId,
+    /// The job; absent where it is the asset's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// Why it may go.
+    pub why: String,
+}
+
+/// Answer of `POST /v1/gc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Garbage {
+    /// Whether it was only looked for.
+    pub dry_run: bool,
+    /// Objects, at most 1000 of them.
+    pub objects: Vec<GarbageObject>,
+    /// How many there are.
+    pub objects_total: u64,
+    /// Their bytes.
+    pub bytes_total: u64,
+    /// Records, at most 1000 of them.
+    pub records: Vec<GarbageRecord>,
+    /// How many there are.
+    pub records_total: u64,
+    /// What was not collected though it looked like garbage, and why.
+    pub held_back: Vec<String>,
 }
 
 /// A source as the probe saw it.
@@ -278,4 +351,25 @@ pub struct KeyCreated {
 pub struct Redriven {
     /// The job.
     pub job: JobId,
+}
+
+/// Answer of `POST /v1/dead/redrive` and `POST /v1/dead/drop`: what became of one batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeadBatch {
+    /// Jobs that were redriven or dropped; with `dry_run`, that would be.
+    pub jobs: Vec<JobId>,
+    /// Jobs that stay as they are, each with the reason.
+    pub refused: Vec<DeadRefused>,
+    /// Where the next batch starts; absent after the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A dead job that stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeadRefused {
+    /// The job.
+    pub job: JobId,
+    /// Why, and the mend.
+    pub detail: String,
 }

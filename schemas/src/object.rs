@@ -84,3 +84,76 @@ pub fn content_type(key: &str) -> &'static str {
 pub const CACHE_IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Cache-Control of an asset's entry manifests.
 pub const CACHE_ENTRY: &str = "public, max-age=5";
+
+/// What an object below `vod/` belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Its asset.
+    pub asset: AssetId,
+    /// Its generation; `None` for the entry manifests.
+    pub generation: Option<Generation>,
+}
+
+/// Folder of all titles, with its slash.
+pub const TITLES: &str = "vod/";
+
+/// Reads a key that this farm writes; `None` for any other, which is nobody's here to judge.
+pub fn place(key: &str) -> Option<Place> {
+    let mut parts = key.strip_prefix(TITLES)?.splitn(3, '/');
+    let (tenant, asset, rest) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+    let generation = match rest {
+        MASTER_PLAYLIST | MPD => None,
+        _ => Some(generation_of(rest.split_once('/').map_or_else(|| beside(rest), |(name, _)| Some(name))?)?),
+    };
+    Some(Place { tenant, asset, generation })
+}
+
+/// The name of a generation whose entry manifests lie beside its folder.
+fn beside(name: &str) -> Option<&str> {
+    name.strip_suffix(".m3u8").or_else(|| name.strip_suffix(".mpd"))
+}
+
+fn generation_of(name: &str) -> Option<Generation> {
+    let (number, random) = name.strip_prefix('g')?.split_once('-')?;
+    let is_random = random.len() == 8 && random.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_number = !number.starts_with(['0', '+']);
+    let number = number.parse().ok().filter(|_| is_number && is_random)?;
+    Some(Generation { number, random: random.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_that_is_written_is_read_back_and_no_other() {
+        let (tenant, asset): (Tenant, AssetId) =
+            ("acme".parse().unwrap(), "0198c0de-0000-7000-8000-000000000000".parse().unwrap());
+        let generation = Generation { number: 12, random: "00c0ffee".to_owned() };
+        let folder = generation_folder(&tenant, asset, &generation);
+        let place_of = |generation| Some(Place { tenant: tenant.clone(), asset, generation });
+        for key in [
+            init_key(&folder, "720p"),
+            segment_key(&folder, "720p", 7),
+            format!("{folder}/{INDEX}"),
+            entry_playlist(&folder),
+            entry_mpd(&folder),
+        ] {
+            assert_eq!(place(&key), place_of(Some(generation.clone())), "{key}");
+        }
+        let home = asset_folder(&tenant, asset);
+        for name in [MASTER_PLAYLIST, MPD] {
+            assert_eq!(place(&format!("{home}/{name}")), place_of(None), "{name}");
+        }
+        for other in
+            ["g1-00c0ffee", "g01-00c0ffee/x", "g1-00C0FFEE/x", "g1-00c0ffe/x", "g-00c0ffee/x", "x", "poster.jpg"]
+        {
+            assert_eq!(place(&format!("{home}/{other}")), None, "{other}");
+        }
+        for key in ["vod/acme/film/master.m3u8", "live/acme/x/y", "master.m3u8", "vod/acme", "vod//x/y"] {
+            assert_eq!(place(key), None, "{key}");
+        }
+    }
+}

@@ -13,6 +13,7 @@ mod check;
 mod client;
 pub mod config;
 mod delete;
+mod digest;
 pub mod embedded;
 pub mod error;
 mod fault;

@@ -68,12 +68,20 @@ pub enum Command {
     /// Jobs whose attempts are spent
     #[command(subcommand)]
     Dead(operate::Dead),
+    /// The machines of the farm
+    #[command(subcommand)]
+    Node(operate::Node),
     /// Who may do what
     #[command(subcommand)]
     Key(operate::Key),
     /// What is happening
     #[command(subcommand)]
     Event(operate::Event),
+    /// Show what happened to one title, step by step
+    Trace {
+        /// Its id
+        id: String,
+    },
     /// Encode settings
     #[command(subcommand)]
     Ladder(operate::Ladder),
@@ -82,6 +90,8 @@ pub enum Command {
     Config(operate::Config),
     /// Check this machine and the farm; each finding has a cause and a mend
     Doctor,
+    /// Collect what has outlived its use, or show what there is
+    Gc(operate::Gc),
     /// Benchmarks and load
     #[command(subcommand)]
     Loadtest(operate::Loadtest),

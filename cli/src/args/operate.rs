@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use framemill_schemas::{api::AccessRole, lane::Priority};
+use framemill_schemas::{
+    api::AccessRole,
+    lane::Priority,
+    node::{DRAIN_DEADLINE_S, DRAIN_DEADLINE_S_MAX},
+};
 
 /// `framemill submit`.
 #[derive(Clone, Debug, Args)]
@@ -87,6 +91,15 @@ pub enum Asset {
     Check {
         /// Its id
         id: String,
+        /// Read every object and compare its digest
+        #[arg(long)]
+        deep: bool,
+        /// Mend what is found: damaged parts are encoded again, in a new generation
+        #[arg(long)]
+        repair: bool,
+        /// Wait until it is mended
+        #[arg(long, requires = "repair")]
+        watch: bool,
     },
     /// Show what validation found
     Report {
@@ -103,17 +116,62 @@ pub enum Asset {
     },
 }
 
+/// Which jobs are meant. A failure that was asked for is one that fits all of class, code and node.
+#[derive(Clone, Debug, Default, Args)]
+pub struct JobFilter {
+    /// Only those of this title
+    #[arg(long, value_name = "ID")]
+    pub asset: Option<String>,
+    /// Only those of this tenant
+    #[arg(long, value_name = "T")]
+    pub tenant: Option<String>,
+    /// Only those of this kind: probe, transcode, audio, package, validate
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only those with a failure of this class: input, transient, resource, bug
+    #[arg(long)]
+    pub class: Option<String>,
+    /// Only those with a failure of this code, for example ffmpeg-crashed
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Only those with a failure on this node
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
+}
+
+impl JobFilter {
+    /// As the parameters of a query.
+    pub fn query(&self) -> [(&'static str, Option<&str>); 6] {
+        [
+            ("asset", self.asset.as_deref()),
+            ("tenant", self.tenant.as_deref()),
+            ("kind", self.kind.as_deref()),
+            ("class", self.class.as_deref()),
+            ("code", self.code.as_deref()),
+            ("node", self.node.as_deref()),
+        ]
+    }
+}
+
+/// `framemill gc`.
+#[derive(Clone, Debug, Args)]
+pub struct Gc {
+    /// Delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `framemill job`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Job {
     /// List jobs
     Ls {
-        /// Only those of this title
-        #[arg(long)]
-        asset: Option<String>,
         /// Only those in this state: ready, running, done, failed, dead, cancelled
         #[arg(long)]
         state: Option<String>,
+        /// Which ones
+        #[command(flatten)]
+        filter: JobFilter,
     },
     /// Show one job and what went wrong with it
     Show {
@@ -131,21 +189,69 @@ pub enum Job {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Dead {
     /// List dead jobs
-    Ls,
-    /// Show one
+    Ls(JobFilter),
+    /// Show one, with every attempt's node, class, reason and what its tool said last
     Show {
         /// Its id
         id: String,
     },
-    /// Make one ready again
-    Redrive {
-        /// Its id
+    /// Make one, or all that fit, ready again; what is stored of them is kept
+    Redrive(DeadChoice),
+    /// Give one, or all that fit, up; their titles stay failed
+    Drop(DeadChoice),
+}
+
+/// One dead job, or all that fit.
+#[derive(Clone, Debug, Args)]
+pub struct DeadChoice {
+    /// Its id
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub id: Option<String>,
+    /// All dead jobs, or those that the filters let through
+    #[arg(long)]
+    pub all: bool,
+    /// Which ones of all
+    #[command(flatten)]
+    pub filter: JobFilter,
+    /// Change nothing; say what would be
+    #[arg(long, requires = "all")]
+    pub dry_run: bool,
+}
+
+/// `framemill node`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Node {
+    /// List nodes
+    Ls,
+    /// Show one: its state and why, what it runs, what failed on it
+    Show {
+        /// Its name
         id: String,
     },
-    /// Give one up; its title fails
-    Drop {
-        /// Its id
+    /// Take one out: it finishes what it runs, and hands that back after a deadline
+    Drain {
+        /// Its name
         id: String,
+        /// Seconds it may finish what it runs
+        #[arg(long, value_name = "SECONDS", default_value_t = DRAIN_DEADLINE_S,
+              value_parser = clap::value_parser!(u32).range(0..=i64::from(DRAIN_DEADLINE_S_MAX)))]
+        deadline: u32,
+        /// Wait until it runs nothing any more
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Let one take jobs again, whoever took it out
+    Resume {
+        /// Its name
+        id: String,
+    },
+    /// Keep one from taking jobs until it is resumed; what it runs goes on
+    Quarantine {
+        /// Its name
+        id: String,
+        /// For whoever looks at it later
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
     },
 }
 
@@ -163,6 +269,12 @@ pub enum Key {
         /// What people call it
         #[arg(long, default_value = "")]
         label: String,
+        /// Write it into the farm's NATS, past the API: how a farm that asks for keys gets its first
+        #[arg(long)]
+        direct: bool,
+        /// With --direct: the data folder of the `up` that runs here [default: as configured]
+        #[arg(long, value_name = "DIR", requires = "direct")]
+        data: Option<PathBuf>,
     },
     /// List keys
     Ls,
@@ -247,6 +359,28 @@ pub enum Loadtest {
     /// Benchmarks
     #[command(subcommand)]
     Bench(Bench),
+    /// Break a farm of this machine in every way at seeded moments, and judge what it made
+    Chaos(Chaos),
+}
+
+/// `framemill loadtest chaos`.
+#[derive(Clone, Debug, Args)]
+pub struct Chaos {
+    /// Decides what happens when; the same one strikes the same way again [default: one that is new]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How long faults happen
+    #[arg(long, value_name = "M", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub minutes: u64,
+    /// Show the faults of this seed, and do nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// How long the farm may take to come to rest afterwards
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub settle: u64,
+    /// Folder of logs and data [default: a temporary one, kept when something is found]
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
 }
 
 /// `framemill loadtest bench`.
@@ -266,4 +400,26 @@ pub enum Bench {
         #[arg(long)]
         no_quality: bool,
     },
+    /// Take jobs that do nothing through the whole queue, and compare with a bare loop
+    Queue(BenchQueue),
+}
+
+/// `framemill loadtest bench queue`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchQueue {
+    /// Jobs of each round on each side
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub jobs: u64,
+    /// Rounds, in turns with the bare loop
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub rounds: u64,
+    /// Submitters, and slots of the worker
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub parallel: u64,
+    /// Jobs whose latency is measured, idle and under load
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub samples: u64,
+    /// Instead: let this many jobs wait, and measure what that costs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub backlog: Option<u64>,
 }

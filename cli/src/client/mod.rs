@@ -17,6 +17,8 @@ use crate::exit::{CliError, Exit};
 pub const DEFAULT_API: &str = "http://127.0.0.1:8080";
 /// Longest wait for an answer that is not a stream.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Longest wait for an answer that is worked for: it shows signs of life meanwhile.
+const WORK: Duration = Duration::from_secs(6 * 3600);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -75,6 +77,11 @@ impl Client {
         self.read(self.request(Method::POST, path)).await
     }
 
+    /// POST without a body something that may take long.
+    pub async fn post_slow<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.read_within(self.request(Method::POST, path), WORK).await
+    }
+
     /// POST a document, with an idempotency key where one is given.
     pub async fn post_json<T: DeserializeOwned>(
         &self,
@@ -125,7 +132,11 @@ impl Client {
     }
 
     async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CliError> {
-        let sent = request.timeout(ANSWER).send().await;
+        self.read_within(request, ANSWER).await
+    }
+
+    async fn read_within<T: DeserializeOwned>(&self, request: RequestBuilder, time: Duration) -> Result<T, CliError> {
+        let sent = request.timeout(time).send().await;
         let response = sent.map_err(|error| self.unreachable(&error))?;
         let response = self.accept(response).await?;
         let body = self.body(response).await?;

@@ -31,7 +31,9 @@ pub async fn run(global: &Global, args: operate::Asset) -> Result<(), CliError> 
             done(global, &answer, &id, "is removed");
             Ok(())
         }
-        operate::Asset::Check { id } => check(global, &client, &id).await,
+        operate::Asset::Check { id, deep, repair, watch } => {
+            super::check::run(global, &client, &id, super::check::How { deep, repair, watch }).await
+        }
         operate::Asset::Report { id } => report(global, &client, &id).await,
         operate::Asset::Watch { id, timeout } => super::submit::watch(global, &client, &id, timeout).await,
     }
@@ -151,7 +153,8 @@ fn facts(asset: &AssetView) -> String {
     lines.join("\n")
 }
 
-fn findings(findings: &[Finding]) -> String {
+/// What was found, as a table.
+pub fn findings(findings: &[Finding]) -> String {
     if findings.is_empty() {
         return "validation: passed, nothing found".to_owned();
     }
@@ -174,10 +177,6 @@ fn findings(findings: &[Finding]) -> String {
 
 async fn report(global: &Global, client: &Client, id: &str) -> Result<(), CliError> {
     judged(global, id, client.get(&path(id, "/report")).await?)
-}
-
-async fn check(global: &Global, client: &Client, id: &str) -> Result<(), CliError> {
-    judged(global, id, client.post(&path(id, "/check")).await?)
 }
 
 fn judged(global: &Global, id: &str, report: Report) -> Result<(), CliError> {

@@ -2,18 +2,24 @@
 //! that ends the program.
 
 pub mod asset;
+pub mod check;
+mod bench_queue;
+pub mod chaos;
 pub mod dead;
 pub mod doctor;
 pub mod event;
+pub mod gc;
 pub mod job;
 pub mod key;
 pub mod ladder;
 pub mod loadtest;
+pub mod node;
 pub mod role;
 pub mod run;
 pub mod settings;
 pub mod shell;
 pub mod submit;
+pub mod trace;
 pub mod up;
 
 use crate::{
@@ -35,11 +41,14 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Asset(args) => asset::run(global, args).await,
         Command::Job(args) => job::run(global, args).await,
         Command::Dead(args) => dead::run(global, args).await,
+        Command::Node(args) => node::run(global, args).await,
         Command::Key(args) => key::run(global, args).await,
         Command::Event(args) => event::run(global, args).await,
+        Command::Trace { id } => trace::run(global, &id).await,
         Command::Ladder(args) => ladder::run(global, args).await,
         Command::Config(args) => settings::run(global, args),
         Command::Doctor => doctor::run(global).await,
+        Command::Gc(args) => gc::run(global, args).await,
         Command::Loadtest(args) => loadtest::run(global, args).await,
         Command::Completions(args) => shell::completions(&args),
         Command::Version => shell::version(global),

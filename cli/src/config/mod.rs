@@ -11,6 +11,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use framemill_media::toolchain::FfmpegConfig;
 use framemill_queue::NatsConfig;
+use framemill_scheduler::{gate::Limits, retention::Retention};
 use framemill_storage::S3Config;
 use framemill_telemetry::{LogConfig, OtelConfig, TelemetryConfig};
 use framemill_worker::source::SourcesConfig;
@@ -104,11 +105,22 @@ pub struct SchedulerSection {
     pub ladders: Option<PathBuf>,
     /// Address of /healthz, /readyz and /metrics.
     pub health: Option<SocketAddr>,
+    /// How much open work is taken.
+    pub limits: Limits,
+    /// How long what nobody needs any more is kept.
+    pub retention: Retention,
 }
 
 impl Default for SchedulerSection {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), folders: Vec::new(), ladders: None, health: None }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            folders: Vec::new(),
+            ladders: None,
+            health: None,
+            limits: Limits::default(),
+            retention: Retention::default(),
+        }
     }
 }
 
@@ -148,6 +160,11 @@ impl Settings {
                     .at(key)
                     .mend(format!("use 1 to {SLOTS_MAX}, or leave it out")));
             }
+        }
+        if !(5..=3600).contains(&self.ffmpeg.stall_s) {
+            return Err(CliError::usage("a deadline on progress that is out of range")
+                .at("ffmpeg.stall_s")
+                .mend("use 5 to 3600 seconds"));
         }
         if self.nats.replicas.is_some_and(|replicas| !matches!(replicas, 1 | 3 | 5)) {
             return Err(CliError::usage("a number of copies that is no majority")

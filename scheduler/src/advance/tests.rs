@@ -128,7 +128,8 @@ impl<F: Fn(&JobSummary) -> Fate> World<F> {
             Action::Revive(id) => self.change(id, |job| job.state = JobState::Ready),
             Action::GoOn => self.asset.failure = None,
             Action::Size => self.asset.slots = 2,
-            Action::Fail(_) | Action::Publish(_) => self.end = Some(action),
+            // Of repairs, which have tests of their own.
+            Action::Seed | Action::Fail(_) | Action::Anew(_) | Action::Publish(_) => self.end = Some(action),
         }
     }
 
@@ -189,7 +190,6 @@ impl<F: Fn(&JobSummary) -> Fate> World<F> {
 
 fn summary(asset: &AssetRecord, job: NewJob) -> JobSummary {
     JobSummary {
-        record_key: String::new(),
         revision: 0,
         id: job.id,
         key: framemill_schemas::key::job_key(&job.spec, job.round),

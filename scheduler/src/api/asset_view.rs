@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use framemill_schemas::{
-    api::{AssetView, AudioView, Dropped, InputView, JobCounts, JobView, RenditionView, StageView, ValidationView},
-    asset::{AssetRecord, AssetState},
+    api::{
+        AssetView, AudioView, Dropped, InputView, JobCounts, JobView, RenditionView, RepairView, StageView, ValidationView,
+    },
+    asset::{AssetRecord, AssetState, Shown},
     finding::{Report, ReportState},
     job::{JobKind, JobState},
     ladder::AudioCodec,
@@ -151,9 +153,56 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+/// What is shown of an asset, from its jobs; `None` before its whole was validated.
+pub fn shown(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> Option<Shown> {
+    let Told { input, renditions, audio, dropped, stages, jobs, last_segment_ms, report } =
+        Told::of(&Facts::new(asset, jobs));
+    let (input, report) = (input?, report?);
+    Some(Shown { input, renditions, audio, dropped, stages, jobs, last_segment_ms, report })
+}
+
+/// What is shown of an asset whose jobs were folded.
+fn folded(asset: &AssetRecord) -> Option<&Shown> {
+    asset.shown.as_deref().filter(|_| asset.state == AssetState::Published)
+}
+
+/// What is told of an asset besides its record.
+struct Told {
+    input: Option<InputView>,
+    renditions: Vec<RenditionView>,
+    audio: Vec<AudioView>,
+    dropped: Vec<Dropped>,
+    stages: Vec<StageView>,
+    jobs: JobCounts,
+    last_segment_ms: Option<i64>,
+    report: Option<Report>,
+}
+
+impl Told {
+    fn of(facts: &Facts<'_>) -> Self {
+        Self {
+            input: facts.probe.map(input_view),
+            renditions: facts.renditions(),
+            audio: facts.audio(),
+            dropped: facts.dropped(),
+            stages: facts.stages(),
+            jobs: facts.counts(),
+            last_segment_ms: facts.last_segment_ms(),
+            report: facts.report().cloned(),
+        }
+    }
+
+    fn folded(shown: &Shown) -> Self {
+        let Shown { input, renditions, audio, dropped, stages, jobs, last_segment_ms, report } = shown.clone();
+        let (input, report) = (Some(input), Some(report));
+        Self { input, renditions, audio, dropped, stages, jobs, last_segment_ms, report }
+    }
+}
+
 /// Shows an asset.
 pub fn asset_view(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> AssetView {
-    let facts = Facts::new(asset, jobs);
+    // Once they are folded, its jobs may be going one by one.
+    let told = folded(asset).map_or_else(|| Told::of(&Facts::new(asset, jobs)), Told::folded);
     let published = asset.state == AssetState::Published;
     let entry = |name: &str| published.then(|| format!("{}/{name}", asset_folder(&asset.tenant, asset.id)));
     AssetView {
@@ -166,25 +215,31 @@ pub fn asset_view(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> AssetView {
         generation: asset.generation.clone(),
         submitted_ms: asset.submitted_ms,
         ended_ms: some_ms(asset.ended_ms),
-        last_segment_ms: facts.last_segment_ms(),
+        last_segment_ms: told.last_segment_ms,
         failure: asset.failure.clone(),
-        input: facts.probe.map(input_view),
-        renditions: facts.renditions(),
-        audio: facts.audio(),
-        dropped: facts.dropped(),
-        stages: facts.stages(),
-        jobs: facts.counts(),
-        validation: facts
-            .report()
-            .map(|report| ValidationView { state: report.state, findings: report.findings.clone() }),
+        input: told.input,
+        renditions: told.renditions,
+        audio: told.audio,
+        dropped: told.dropped,
+        stages: told.stages,
+        jobs: told.jobs,
+        validation: told.report.map(|report| ValidationView { state: report.state, findings: report.findings }),
         hls: entry(MASTER_PLAYLIST),
         dash: entry(MPD),
+        repair: asset.repair.as_ref().map(|repair| RepairView {
+            generation: repair.generation.clone(),
+            encoded: repair.damaged.clone(),
+            since_ms: repair.since_ms,
+            failure: repair.failure.clone(),
+        }),
+        trace: asset.trace.id().map(str::to_owned),
     }
 }
 
 /// What validation says of an asset; `None` before it has said anything.
 pub fn report(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> Option<Report> {
-    Facts::new(asset, jobs).report().cloned()
+    let folded = folded(asset).map(|shown| shown.report.clone());
+    folded.or_else(|| Facts::new(asset, jobs).report().cloned())
 }
 
 fn input_view(probe: &Probe) -> InputView {

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use framemill_schemas::{
-    api::{AssetView, Page, Problem},
+    api::{AssetView, Checked, Page, Problem},
     asset::{AssetRecord, AssetState},
     field_error::{FieldError, read_strict},
     finding::Report,
@@ -21,13 +21,14 @@ use super::{
     ApiState,
     asset_view::{asset_view, report as report_of},
     cursor::page,
+    slow::slow_answer,
     extract::{AssetPath, JsonBody, Query},
     guard::{Operator, Viewer},
     problem::{ApiError, Kind, Problems},
 };
 use crate::{
     access::Caller,
-    ops::{self, Accepted, OpError, SubmitParts},
+    ops::{self, Accepted, CheckParts, OpError, SubmitParts},
 };
 
 /// Longest idempotency key.
@@ -40,6 +41,9 @@ impl From<OpError> for ApiError {
             OpError::Conflict(detail) => Self::new(Kind::Conflict, detail),
             OpError::Refused(errors) => Self::invalid(errors),
             OpError::OtherBody => Self::new(Kind::IdempotencyConflict, error.to_string()),
+            OpError::Removed(_) => Self::new(Kind::Gone, error.to_string()),
+            OpError::Full(full) => Self::new(Kind::Full, full.to_string()),
+            OpError::Reading => Self::new(Kind::Unavailable, error.to_string()),
             OpError::Records(error) => error.into(),
             OpError::Store(error) => error.into(),
         }
@@ -59,10 +63,14 @@ impl From<OpError> for ApiError {
         (status = 202, description = "Accepted; `Location` is the asset's address", body = AssetView),
         (status = 409, description = "The idempotency key was used with another body", body = Problem,
             content_type = "application/problem+json"),
+        (status = 410, description = "What the idempotency key stood for was removed", body = Problem,
+            content_type = "application/problem+json"),
         (status = 413, description = "Over 256 KiB", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Every fault of the submission, each with a JSON pointer", body = Problem,
             content_type = "application/problem+json"),
+        (status = 429, description = "The farm or the tenant has as many assets in the making as it takes; \
+            `Retry-After` says when to come back", body = Problem, content_type = "application/problem+json"),
         Problems,
     )
 )]
@@ -85,6 +93,7 @@ pub async fn submit(
         folders: &state.config.folders,
         bucket: state.store.bucket(),
         owner: caller.tenant.as_ref(),
+        gate: &state.gate,
     };
     let submitted = ops::submit(&state.queue, parts).await?;
     let location = format!("/v1/assets/{}", submitted.asset.id);
@@ -218,6 +227,7 @@ pub async fn cancel(
     AssetPath(id): AssetPath,
 ) -> Result<Json<AssetView>, ApiError> {
     let asset = ops::cancel(&state.queue, id, |tenant| caller.sees(tenant)).await?;
+    ops::stop_jobs(&state.queue, &state.view, &asset).await;
     Ok(Json(view(&state, &asset)))
 }
 
@@ -246,15 +256,31 @@ pub async fn retry(
     Ok((StatusCode::ACCEPTED, Json(view(&state, &asset))))
 }
 
+/// How thoroughly an asset is checked.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct CheckQuery {
+    /// Read every object and compare its digest; else one listing tells what is gone or replaced.
+    #[serde(default)]
+    deep: bool,
+    /// Mend what is found: damaged parts are encoded again, in a new generation.
+    #[serde(default)]
+    repair: bool,
+}
+
 /// Look whether a published asset's objects are still what was validated.
+///
+/// The answer may take as long as reading everything takes; it begins with line ends that say that
+/// it goes on.
 #[utoipa::path(
     post,
     operation_id = "assets_check",
     path = "/v1/assets/{id}/check",
     tag = "assets",
-    params(("id" = AssetId, Path)),
+    params(("id" = AssetId, Path), CheckQuery),
     responses(
-        (status = 200, description = "What was found", body = Report),
+        (status = 200, description = "What was found", body = Checked),
         (status = 409, description = "It is not published", body = Problem, content_type = "application/problem+json"),
         Problems,
     )
@@ -263,8 +289,12 @@ pub async fn check(
     State(state): State<ApiState>,
     Operator(caller): Operator,
     AssetPath(id): AssetPath,
-) -> Result<Json<Report>, ApiError> {
-    Ok(Json(ops::check(&state.queue, &state.store, id, |tenant| caller.sees(tenant)).await?))
+    Query(query): Query<CheckQuery>,
+) -> Result<Response, ApiError> {
+    let opened = ops::open_check(&state.queue, &state.store, id, |tenant| caller.sees(tenant)).await?;
+    let parts = CheckParts { deep: query.deep, repair: query.repair };
+    let work = async move { ops::check(&state.queue, &state.store, opened, parts).await };
+    Ok(slow_answer(work).await?)
 }
 
 /// Remove an asset: what is being made is cancelled, what is published disappears, then its
@@ -283,6 +313,7 @@ pub async fn remove(
     AssetPath(id): AssetPath,
 ) -> Result<(StatusCode, Json<AssetView>), ApiError> {
     let asset = ops::remove(&state.queue, id, |tenant| caller.sees(tenant)).await?;
+    ops::stop_jobs(&state.queue, &state.view, &asset).await;
     Ok((StatusCode::ACCEPTED, Json(view(&state, &asset))))
 }
 

@@ -10,15 +10,18 @@ mod dead;
 mod docs;
 mod events;
 mod extract;
+mod gc;
 mod guard;
 mod jobs;
 mod keys;
 mod ladders;
+mod nodes;
 mod origin;
 mod preview;
 mod problem;
 mod range;
 mod serve;
+mod slow;
 
 use std::sync::Arc;
 
@@ -34,9 +37,10 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{ladders::Ladders, page, run::SchedulerConfig, view::View};
+use crate::{gate::Gate, ladders::Ladders, page, run::SchedulerConfig, view::View};
 use problem::Kind;
 
+pub(crate) use asset_view::shown;
 pub use asset_view::{asset_view, job_view, stage_sums};
 pub(crate) use assets::{find as find_asset, view as show_asset};
 pub(crate) use extract::AssetPath;
@@ -61,11 +65,15 @@ pub struct ApiState {
     /// Whether whoever connects from this machine needs no key: only when the listener is on
     /// loopback.
     pub keyless: bool,
+    /// What keeps open work within its bounds.
+    pub gate: Gate,
     /// Ladders by name.
     pub ladders: Arc<Ladders>,
     /// Ends streams, which would otherwise hold a shutdown up.
     pub drain: CancellationToken,
     streams: Arc<Semaphore>,
+    /// Bytes of bodies that may be held at once.
+    bodies: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -74,12 +82,14 @@ impl ApiState {
         Self {
             queue,
             store,
+            gate: Gate::new(config.limits, view.clone()),
             view,
             config: Arc::new(config),
             keyless: false,
             ladders,
             drain: CancellationToken::new(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            bodies: Arc::new(Semaphore::new(extract::HELD_BYTES_MAX)),
         }
     }
 
@@ -107,7 +117,9 @@ impl ApiState {
         (name = "dead", description = "Jobs whose attempts are spent"),
         (name = "events", description = "What happens (server-sent events)"),
         (name = "ladders", description = "Encode settings"),
+        (name = "nodes", description = "The machines"),
         (name = "keys", description = "Who may do what"),
+        (name = "gc", description = "What has outlived its use"),
         (name = "preview", description = "Watching what is published, on one machine"),
     )
 )]
@@ -136,10 +148,18 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(jobs::retry))
         .routes(routes!(dead::list))
         .routes(routes!(dead::redrive))
+        .routes(routes!(dead::redrive_batch))
+        .routes(routes!(dead::drop_batch))
         .routes(routes!(dead::drop_dead))
+        .routes(routes!(gc::run))
         .routes(routes!(ladders::list))
         .routes(routes!(ladders::show))
         .routes(routes!(ladders::check))
+        .routes(routes!(nodes::list))
+        .routes(routes!(nodes::show))
+        .routes(routes!(nodes::drain))
+        .routes(routes!(nodes::resume))
+        .routes(routes!(nodes::quarantine))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(preview::show))

@@ -1,21 +1,21 @@
-//! The collector: removes the objects of doomed generations, and the records of removed assets.
-//! It deletes only what a record says is doomed, a state nothing leaves, so a collector that was
-//! paused in the middle deletes late, never wrongly. One scheduler at a time does this.
+//! The collector: removes the objects of doomed generations, the records of removed assets, and
+//! from time to time whatever else has outlived its use. What may go is decided by `retention` and
+//! guarded by `shred`. One scheduler at a time does this; nothing that is doomed is ever wanted
+//! again, so a collector that was paused in the middle deletes late, never wrongly.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framemill_queue::{Queue, RecordError};
-use framemill_schemas::{
-    asset::AssetState,
-    object::{asset_folder, content_type},
-    subject,
-};
+use framemill_schemas::{asset::AssetState, object::asset_folder, object::place, subject};
 use framemill_storage::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     chain::chain,
     clock::now_ms,
+    gc,
+    retention::Retention,
+    shred::shred,
     view::{AssetEntry, View},
 };
 
@@ -31,66 +31,103 @@ pub enum CollectError {
     #[error("cannot list or delete objects")]
     Store(#[from] StoreError),
     /// The records.
-    #[error("cannot change the record")]
+    #[error("cannot read or change the record")]
     Record(#[from] RecordError),
+    /// The decision was wrong; nothing was deleted.
+    #[error("{key} is in use and was not deleted; please report this with the log")]
+    Protected {
+        /// The object.
+        key: String,
+    },
+}
+
+/// What the collector works with.
+#[derive(Clone)]
+pub struct Collector {
+    /// Records.
+    pub queue: Queue,
+    /// Objects.
+    pub store: Store,
+    /// What the records say.
+    pub view: View,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// Runs until `stop`; the caller holds the lease that makes it the only one.
-pub async fn run(queue: &Queue, store: &Store, view: &View, stop: &CancellationToken) {
+pub async fn run(collector: &Collector, stop: &CancellationToken) {
     let mut timer = super::timer(EVERY);
+    // The first look at everything waits, so that a scheduler that restarts again and again is not
+    // one that does nothing else.
+    let mut looked = Instant::now();
     while stop.run_until_cancelled(timer.tick()).await.is_some() {
-        for entry in view.assets() {
+        for entry in collector.view.assets() {
             if stop.is_cancelled() {
                 return;
             }
-            if let Err(error) = tick(queue, store, view, &entry).await {
+            if let Err(error) = tick(collector, &entry).await {
                 tracing::warn!(asset = %entry.record.id, error = %chain(&error), "asset is collected later");
+            }
+        }
+        if looked.elapsed().as_secs() >= collector.retention.every_s {
+            looked = Instant::now();
+            match stop.run_until_cancelled(gc::pass(collector, gc::Pass::Collect)).await {
+                Some(Ok(garbage)) => tracing::info!(
+                    objects = garbage.objects_total,
+                    bytes = garbage.bytes_total,
+                    records = garbage.records_total,
+                    "garbage was collected"
+                ),
+                Some(Err(error)) => tracing::warn!(error = %chain(&error), "garbage is collected later"),
+                None => return,
             }
         }
     }
 }
 
 /// Collects what is doomed of one asset.
-pub async fn tick(queue: &Queue, store: &Store, view: &View, entry: &AssetEntry) -> Result<(), CollectError> {
+pub async fn tick(collector: &Collector, entry: &AssetEntry) -> Result<(), CollectError> {
+    let Collector { queue, store, view, retention } = collector;
     let asset = &entry.record;
     let doomed = asset.doomed();
-    if doomed.is_empty() && asset.state != AssetState::Doomed {
+    let now_ms = now_ms();
+    if asset.state != AssetState::Doomed && (doomed.is_empty() || retention.is_watched(asset, now_ms)) {
         return Ok(());
     }
     let through = *doomed.end();
-    // Whoever runs, or ran until a moment ago and does not know yet that it was cancelled, may put.
-    let settled = now_ms() - SETTLED_MS;
-    let busy = view
-        .jobs_of(asset.id)
-        .iter()
-        .any(|job| job.generation <= through && (!job.state.is_terminal() || job.ended_ms > settled));
-    if busy {
+    if !is_settled(view, entry, now_ms) {
         return Ok(());
     }
     let folder = asset_folder(&asset.tenant, asset.id);
+    let listed = store.list(&format!("{folder}/")).await?;
+    let listed: Vec<_> = listed.into_iter().filter_map(|object| Some((place(&object.key)?, object))).collect();
+    let wanted_no_more = retention.objects(Some(asset), &listed, true, now_ms);
+    shred(queue, store, &wanted_no_more).await?;
     if asset.state == AssetState::Doomed {
-        remove(store, &format!("{folder}/")).await?;
-        for job in view.jobs_of(asset.id) {
-            queue.jobs().delete(&subject::job_record(asset.id, job.id), job.revision).await?;
+        for (key, _, revision) in queue.jobs().list(&subject::job_records_of(asset.id)).await? {
+            done_or_later(queue.jobs().delete(&key, revision).await)?;
         }
-        queue.assets().delete(&asset.id.to_string(), entry.revision).await?;
-        return Ok(());
-    }
-    for number in doomed {
-        remove(store, &format!("{folder}/g{number}-")).await?;
+        return done_or_later(queue.assets().delete(&asset.id.to_string(), entry.revision).await);
     }
     let mut record = asset.clone();
     record.collected = through;
-    match queue.assets().update(&asset.id.to_string(), &record, entry.revision).await {
+    done_or_later(queue.assets().update(&asset.id.to_string(), &record, entry.revision).await)
+}
+
+/// A record that changed meanwhile is looked at again when the view has it.
+fn done_or_later<T>(outcome: Result<T, RecordError>) -> Result<(), CollectError> {
+    match outcome {
         Ok(_) | Err(RecordError::Fenced) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Removes everything below a prefix, manifests first: nobody is to find a manifest whose
-/// segments are gone.
-async fn remove(store: &Store, prefix: &str) -> Result<(), StoreError> {
-    let mut keys: Vec<String> = store.list(prefix).await?.into_iter().map(|listed| listed.key).collect();
-    keys.sort_by_key(|key| content_type(key).starts_with("video/"));
-    store.delete(&keys).await
+/// Whether nobody can be putting objects of an asset's doomed generations any more: whoever runs,
+/// or ran until a moment ago and does not know yet that it was cancelled, may.
+pub(crate) fn is_settled(view: &View, entry: &AssetEntry, now_ms: i64) -> bool {
+    let through = *entry.record.doomed().end();
+    let settled = now_ms - SETTLED_MS;
+    let busy = |generation: u32| generation <= through || entry.record.state == AssetState::Doomed;
+    let jobs = view.jobs_of(entry.record.id);
+    !jobs.iter().any(|job| busy(job.generation) && (!job.state.is_terminal() || job.ended_ms > settled))
 }

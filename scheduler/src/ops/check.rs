@@ -1,75 +1,132 @@
 //! `POST /v1/assets/{id}/check`.
 
-use std::collections::HashMap;
-
 use framemill_queue::Queue;
 use framemill_schemas::{
+    api::Checked,
     asset::{AssetRecord, AssetState},
-    finding::{Report, ReportState},
-    ids::{AssetId, JobId, Tenant},
-    job::JobRecord,
-    spec::{JobOutput, JobSpec, PackageOutput, PackageSpec},
-    subject,
+    finding::{Finding, Report, ReportState},
+    ids::{AssetId, Tenant},
+    index::GenerationIndex,
+    object::{StoredObject, generation_folder},
 };
 use framemill_storage::Store;
 
-use super::{Decision, OpError, asset_event, change_asset, now_ms, refuse};
-use crate::stored;
+use super::{Decision, OpError, asset_event, change_asset, generation, now_ms, refuse};
+use crate::{
+    fold::{self, FoldError},
+    repair::{begin, outdated},
+    stored::{self, Damage},
+    view::AssetEntry,
+};
 
-/// Looks whether every object of a published asset is still the one that was validated, by one
-/// listing; what is found is told as `asset.damaged`.
-pub async fn check(
+/// How thoroughly an asset is checked, and what follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckParts {
+    /// Read every object and compare its digest; else one listing tells what is gone or replaced.
+    pub deep: bool,
+    /// Mend what is found.
+    pub repair: bool,
+}
+
+impl From<FoldError> for OpError {
+    fn from(error: FoldError) -> Self {
+        match error {
+            FoldError::Store(error) => error.into(),
+            FoldError::Record(error) => error.into(),
+        }
+    }
+}
+
+/// A published asset, and what it consists of.
+#[derive(Debug)]
+pub struct Opened {
+    asset: AssetRecord,
+    index: GenerationIndex,
+    object: StoredObject,
+    /// What is wrong with the index itself.
+    finding: Option<Finding>,
+}
+
+/// Finds what an asset consists of, from its index, or from its jobs where they are still there.
+pub async fn open(
     queue: &Queue,
     store: &Store,
     id: AssetId,
     visible: impl Fn(&Tenant) -> bool,
-) -> Result<Report, OpError> {
+) -> Result<Opened, OpError> {
     let found = queue.assets().get(&id.to_string()).await?;
-    let (asset, _) = found.filter(|(asset, _)| visible(&asset.tenant)).ok_or(OpError::NoAsset(id))?;
-    if asset.state != AssetState::Published {
+    let (asset, revision) = found.filter(|(asset, _)| visible(&asset.tenant)).ok_or(OpError::NoAsset(id))?;
+    let Some(published) = asset.published.as_ref().filter(|_| asset.state == AssetState::Published) else {
         return Err(refuse(&asset, "only what is published can be checked"));
+    };
+    let mut finding = None;
+    if let Some(object) = &published.index {
+        if let Some(index) = fold::read(store, object).await? {
+            return Ok(Opened { object: object.clone(), asset, index, finding });
+        }
+        let expected = format!("{} bytes of digest {}", object.bytes, object.digest);
+        finding = Some(Finding::error("index-missing", &object.key, "not there as it was stored", expected));
     }
-    let jobs = queue.jobs().list(&subject::job_records_of(id)).await?;
-    let jobs: HashMap<JobId, JobRecord> = jobs.into_iter().map(|(_, job, _)| (job.id, job)).collect();
-    let Some((spec, package)) = package_of(&asset, &jobs) else {
-        return Err(refuse(&asset, "its package job is gone; submit its source again"));
+    let entry = AssetEntry { record: asset, revision };
+    let Some(folded) = fold::fold(queue, store, &entry).await? else {
+        return Err(refuse(
+            &entry.record,
+            "neither its index nor its jobs are there, or it is being changed; check again, or submit its source again",
+        ));
     };
-    let listed = store.list(&spec.folder).await?;
-    let findings = stored::differences(spec, package, &jobs, &listed);
-    let report = Report {
-        v: 1,
-        state: ReportState::of(&findings),
-        frames: spec.grid.frames,
-        checks: stored::CHECKS.map(str::to_owned).into(),
-        findings,
+    let object = folded.record.published.as_ref().and_then(|published| published.index.clone());
+    let object = object.expect("a folded asset has an index");
+    let index = fold::read(store, &object).await?;
+    let index = index.ok_or_else(|| refuse(&folded.record, "its index cannot be read back; check again"))?;
+    Ok(Opened { asset: folded.record, index, object, finding })
+}
+
+/// Looks whether every object of a published asset is still the one that was validated; what is
+/// found is told as `asset.damaged`, and mended where that is asked for.
+pub async fn check(queue: &Queue, store: &Store, opened: Opened, parts: CheckParts) -> Result<Checked, OpError> {
+    let Opened { asset, index, object, finding } = opened;
+    let listed = store.list(&generation_folder(&asset.tenant, asset.id, &index.generation)).await?;
+    let damage = match parts.deep {
+        true => stored::damage_deep(store, &index, &listed).await?,
+        false => stored::damage(&index, &listed),
     };
+    let Damage { mut findings, mut units } = damage;
+    findings.splice(0..0, finding);
+    let mut checks: Vec<String> = stored::CHECKS.map(str::to_owned).into();
+    checks.extend(parts.deep.then(|| stored::DIGEST.to_owned()));
+    let frames = index.package.grid.frames;
+    let report = Report { v: 1, state: ReportState::of(&findings), frames, checks, findings };
+    let mut repair = None;
     if report.state == ReportState::Failed {
+        if parts.repair {
+            units.extend(outdated(&asset, &index));
+        }
         let now_ms = now_ms();
-        change_asset(queue, id, visible, |asset, revision| Ok(damaged(asset, revision, now_ms))).await?;
+        let decide = |asset: &AssetRecord, revision| {
+            let asset = damaged(asset, &report, revision, now_ms);
+            let Some(asset) = asset else { return Ok(Decision::Already) };
+            let begun = parts.repair.then(|| begin(&asset, &object, units.clone(), generation, now_ms)).flatten();
+            Ok(Decision::Change(Box::new(begun.unwrap_or(asset))))
+        };
+        let after = change_asset(queue, asset.id, |_| true, decide).await?;
+        repair = after.repairing().map(|repair| repair.generation.clone());
     }
-    Ok(report)
+    Ok(Checked { report, repair })
 }
 
 /// Takes a published asset; returns it as it is, with `asset.damaged` to be sent.
 /// Guards: one that is no longer published is nobody's concern any more.
-fn damaged(asset: &AssetRecord, revision: u64, now_ms: i64) -> Decision {
+fn damaged(asset: &AssetRecord, report: &Report, revision: u64, now_ms: i64) -> Option<AssetRecord> {
     if asset.state != AssetState::Published {
-        return Decision::Already;
+        return None;
     }
     let mut asset = asset.clone();
-    let event = asset_event(&asset, "damaged", revision, now_ms);
+    let mut event = asset_event(&asset, "damaged", revision, now_ms);
+    event.data.reason = report.findings.first().map(|finding| {
+        let more = report.findings.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+        format!("{} at {}: {}, expected {}{more}", finding.code, finding.at, finding.measured, finding.expected)
+    });
     asset.unsent.push(event);
-    Decision::Change(Box::new(asset))
-}
-
-/// What was packaged of the asset's generation.
-fn package_of<'a>(
-    asset: &AssetRecord,
-    jobs: &'a HashMap<JobId, JobRecord>,
-) -> Option<(&'a PackageSpec, &'a PackageOutput)> {
-    let of_generation = |job: &&JobRecord| job.generation == asset.generation.number;
-    jobs.values().filter(of_generation).find_map(|job| match (&job.spec, &job.output) {
-        (JobSpec::Package(spec), Some(JobOutput::Package(package))) => Some((spec, package)),
-        _ => None,
-    })
+    Some(asset)
 }

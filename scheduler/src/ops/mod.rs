@@ -8,6 +8,7 @@
 mod cancel;
 mod check;
 mod drop_dead;
+mod idempotency;
 mod redrive;
 mod remove;
 mod retry;
@@ -24,16 +25,16 @@ use framemill_schemas::{
 use framemill_storage::StoreError;
 use uuid::Uuid;
 
-pub use cancel::cancel;
-pub use check::check;
+pub use cancel::{cancel, stop_jobs};
+pub use check::{CheckParts, check, open as open_check};
 pub use drop_dead::drop_dead;
 pub(crate) use redrive::job_event;
-pub use redrive::redrive;
+pub use redrive::{may_redrive, redrive};
 pub use remove::remove;
 pub use retry::retry;
 pub use submit::{Accepted, SubmitParts, submit};
 
-use crate::clock::now_ms;
+use crate::{clock::now_ms, gate::Full};
 
 /// How often a compare-and-set is tried again when somebody else was faster. Every loss means that
 /// another change went through, and an asset sees few of them at a time.
@@ -57,6 +58,15 @@ pub enum OpError {
     /// An idempotency key came again with another body.
     #[error("this Idempotency-Key was used with another body; use a new one for a new submission")]
     OtherBody,
+    /// What an idempotency key stood for was removed.
+    #[error("the asset {0}, which this Idempotency-Key stands for, was removed; use a new key for a new submission")]
+    Removed(AssetId),
+    /// A bound of open work is reached; the text has the mend.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The records are still being read.
+    #[error("the records are still being read; try again in a moment")]
+    Reading,
     /// The records do not answer.
     #[error(transparent)]
     Records(#[from] RecordError),
@@ -67,14 +77,14 @@ pub enum OpError {
 
 /// A generation's name: the number is the decision, the random part makes sure that no folder is
 /// ever used again, not even after a restore from an old copy.
-fn generation(number: u32) -> Generation {
+pub(crate) fn generation(number: u32) -> Generation {
     let random = Uuid::new_v4().as_u128() as u32;
     Generation { number, random: format!("{random:08x}") }
 }
 
 /// An event about a change of an asset that was found at `revision`: decided twice from the same
 /// revision, it is one event; the same change at another time is another.
-fn asset_event(asset: &AssetRecord, what: &str, revision: u64, now_ms: i64) -> Event {
+pub(crate) fn asset_event(asset: &AssetRecord, what: &str, revision: u64, now_ms: i64) -> Event {
     let data = EventData {
         asset_id: Some(asset.id),
         status: Some(asset.state.as_str().to_owned()),
