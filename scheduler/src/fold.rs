@@ -46,7 +46,7 @@ pub async fn fold(queue: &Queue, store: &Store, entry: &AssetEntry) -> Result<Op
     let records = queue.jobs().list(&subject::job_records_of(asset.id)).await?;
     let of_generation = records.into_iter().filter(|(_, job, _)| job.generation == published.generation.number);
     let (jobs, summaries): (HashMap<JobId, JobRecord>, Vec<Arc<JobSummary>>) = of_generation
-        .map(|(key, job, revision)| ((job.id, job.clone()), Arc::new(JobSummary::of(key, revision, job))))
+        .map(|(_, job, revision)| ((job.id, job.clone()), Arc::new(JobSummary::of(revision, job))))
         .unzip();
     let Some(mut index) = index_of(asset, published, &jobs) else { return Ok(None) };
     index.inits = inits(store, &index.units).await?;

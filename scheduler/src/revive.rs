@@ -18,7 +18,7 @@ impl Actor {
     /// Takes a job that ended without being done; returns it ready, and publishes its hint.
     pub(crate) async fn revive(&self, id: JobId) -> Result<(), ActError> {
         let Some(summary) = self.view.job(id) else { return Ok(()) };
-        let key = &summary.record_key;
+        let key = &summary.record_key();
         let Some((record, revision)) = self.queue.jobs().get(key).await? else { return Ok(()) };
         let Some(ready) = revive(record, revision, now_ms()) else { return Ok(()) };
         // An old hint would stand in the new one's place.

@@ -232,6 +232,11 @@ impl View {
         self.state().jobs.get(&id).cloned()
     }
 
+    /// Every job that is `wanted`; asked under the view's lock, so it only looks.
+    pub fn jobs_where(&self, wanted: impl Fn(&JobSummary) -> bool) -> Vec<Arc<JobSummary>> {
+        self.state().jobs.values().filter(|job| wanted(job)).cloned().collect()
+    }
+
     /// Every job that is in one of `states`.
     pub fn jobs_in(&self, states: &[JobState]) -> Vec<Arc<JobSummary>> {
         self.state().jobs.values().filter(|job| states.contains(&job.state)).cloned().collect()

@@ -87,7 +87,7 @@ fn job(unit: &str, round: u32, spec: JobSpec, output: Option<JobOutput>) -> Arc<
         avoid: None,
         ..sample::job(state)
     };
-    Arc::new(JobSummary::of(String::new(), 1, record))
+    Arc::new(JobSummary::of(1, record))
 }
 
 /// The probe and every encode job of the plan, all done.

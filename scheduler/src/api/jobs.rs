@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::{Json, extract::State, http::StatusCode};
 use framemill_schemas::{
     api::{JobView, Page, Problem, Redriven},
-    ids::{AssetId, JobId, Tenant},
+    failure::{Class, Failure},
+    ids::{AssetId, JobId, NodeId, Tenant},
     job::{JobKind, JobState},
 };
 use serde::{Deserialize, Serialize};
@@ -35,10 +36,54 @@ pub struct ListQuery {
     /// Only jobs of this tenant.
     #[param(value_type = Option<String>)]
     tenant: Option<Tenant>,
+    /// Only jobs with a failure of this class. With `code` and `node`: one failure that is all of it.
+    class: Option<Class>,
+    /// Only jobs with a failure of this code.
+    code: Option<String>,
+    /// Only jobs with a failure on this node.
+    #[param(value_type = Option<String>)]
+    node: Option<NodeId>,
     /// Items of a page, 1 to 200.
     limit: Option<usize>,
     /// `next` of the page before.
     cursor: Option<String>,
+}
+
+/// Which jobs are wanted, and from where on.
+#[derive(Debug, Default)]
+pub struct Selection {
+    pub asset: Option<AssetId>,
+    pub state: Option<JobState>,
+    pub kind: Option<JobKind>,
+    pub tenant: Option<Tenant>,
+    pub class: Option<Class>,
+    pub code: Option<String>,
+    pub node: Option<NodeId>,
+    pub limit: Option<usize>,
+    pub cursor: Option<String>,
+}
+
+impl From<ListQuery> for Selection {
+    fn from(query: ListQuery) -> Self {
+        let ListQuery { asset, state, kind, tenant, class, code, node, limit, cursor } = query;
+        Self { asset, state, kind, tenant, class, code, node, limit, cursor }
+    }
+}
+
+impl Selection {
+    fn lets_through(&self, job: &JobSummary) -> bool {
+        self.state.is_none_or(|state| state == job.state)
+            && self.kind.is_none_or(|kind| kind == job.kind)
+            && self.tenant.as_ref().is_none_or(|tenant| *tenant == job.tenant)
+            && (self.class.is_none() && self.code.is_none() && self.node.is_none()
+                || job.failures.iter().any(|failure| self.fits(failure)))
+    }
+
+    fn fits(&self, failure: &Failure) -> bool {
+        self.class.is_none_or(|class| class == failure.class)
+            && self.code.as_ref().is_none_or(|code| *code == failure.code)
+            && (self.node.is_none() || self.node == failure.node)
+    }
 }
 
 /// Where a job stands in a list: newest asset first, then generation, then as it is worked.
@@ -71,29 +116,24 @@ pub async fn list(
     Viewer(caller): Viewer,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<JobView>>, ApiError> {
-    matching(&state, &caller, &query, |_| true).map(Json)
+    select(&state, &caller, &query.into(), |job| job_view(&job)).map(Json)
 }
 
-/// The page of jobs that `query` and `wanted` let through.
-pub fn matching(
+/// The page of jobs that are wanted, as `view` shows them.
+pub fn select<V>(
     state: &ApiState,
     caller: &Caller,
-    query: &ListQuery,
-    wanted: impl Fn(&JobSummary) -> bool,
-) -> Result<Page<JobView>, ApiError> {
-    let view = state.current_view()?;
-    let assets: Vec<AssetId> = match query.asset {
+    wanted: &Selection,
+    view: impl Fn(Arc<JobSummary>) -> V,
+) -> Result<Page<V>, ApiError> {
+    let known = state.current_view()?;
+    let assets: Vec<AssetId> = match wanted.asset {
         Some(asset) => vec![asset],
-        None => view.assets().iter().map(|entry| entry.record.id).collect(),
+        None => known.assets().iter().map(|entry| entry.record.id).collect(),
     };
-    let jobs = assets.into_iter().flat_map(|asset| view.jobs_of(asset)).filter(|job| {
-        caller.sees(&job.tenant)
-            && query.state.is_none_or(|state| state == job.state)
-            && query.kind.is_none_or(|kind| kind == job.kind)
-            && query.tenant.as_ref().is_none_or(|tenant| *tenant == job.tenant)
-            && wanted(job)
-    });
-    page(jobs, query.limit, query.cursor.as_deref(), |job| Place::of(job), Place::is_after, |job| job_view(&job))
+    let jobs = assets.into_iter().flat_map(|asset| known.jobs_of(asset));
+    let jobs = jobs.filter(|job| caller.sees(&job.tenant) && wanted.lets_through(job));
+    page(jobs, wanted.limit, wanted.cursor.as_deref(), |job| Place::of(job), Place::is_after, view)
 }
 
 /// Show a job.
@@ -141,4 +181,35 @@ pub async fn retry(
     let job = find(&state, &caller, id)?;
     ops::redrive(&state.queue, &job).await?;
     Ok((StatusCode::ACCEPTED, Json(Redriven { job: id })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::sample::job;
+
+    #[test]
+    fn one_failure_is_all_that_was_asked_for() {
+        let node = |name: &str| Some(name.parse::<NodeId>().unwrap());
+        let failure = |class, code: &str, on: &str| Failure { node: node(on), ..Failure::new(class, code, "x") };
+        let mut record = job(JobState::Dead);
+        record.failures =
+            vec![failure(Class::Transient, "ffmpeg-crashed", "a"), failure(Class::Resource, "disk-full", "b")];
+        let job = JobSummary::of(1, record);
+        let code = |code: &str| Some(code.to_owned());
+        for (wanted, found) in [
+            (Selection::default(), true),
+            (Selection { state: Some(JobState::Ready), ..Selection::default() }, false),
+            (Selection { kind: Some(JobKind::Probe), ..Selection::default() }, true),
+            (Selection { class: Some(Class::Resource), ..Selection::default() }, true),
+            (Selection { class: Some(Class::Bug), ..Selection::default() }, false),
+            (Selection { code: code("disk-full"), node: node("b"), ..Selection::default() }, true),
+            // Both are there, but not of one failure.
+            (Selection { code: code("disk-full"), node: node("a"), ..Selection::default() }, false),
+            (Selection { class: Some(Class::Transient), node: node("a"), ..Selection::default() }, true),
+            (Selection { node: node("c"), ..Selection::default() }, false),
+        ] {
+            assert_eq!(wanted.lets_through(&job), found, "{wanted:?}");
+        }
+    }
 }

@@ -68,7 +68,7 @@ pub async fn tick(queue: &Queue, view: &View, hearing: &mut Hearing) {
     let lost: HashMap<_, _> = hearing.lost(&running, Instant::now()).into_iter().collect();
     let lost = jobs.iter().filter_map(|job| lost.get(&job.id).map(|nonce| (job, *nonce)));
     let taking = stream::iter(lost).for_each_concurrent(JOBS_AT_ONCE, |(job, nonce)| async move {
-        match queue.take_back(&job.record_key, nonce, now_ms()).await {
+        match queue.take_back(&job.record_key(), nonce, now_ms()).await {
             Ok(Some(taken)) => {
                 let state = taken.state.as_str();
                 tracing::warn!(job = %taken.id, unit = taken.unit, attempt = taken.attempt, state, "holder lost");

@@ -1,18 +1,57 @@
 //! `POST /v1/assets/{id}/cancel`.
 
-use framemill_queue::Queue;
+use framemill_queue::{Queue, RecordError, transition};
 use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     ids::{AssetId, Tenant},
+    job::JobState,
 };
+use futures_util::{StreamExt, stream};
 
-use super::{Decision, OpError, change_asset, ended, now_ms, refuse};
+use super::{CAS_TRIES_MAX, Decision, OpError, change_asset, ended, now_ms, refuse};
+use crate::view::View;
+
+/// Jobs that are cancelled side by side.
+const STOPS_AT_ONCE: usize = 16;
 
 /// Gives an asset up on its owner's word. Its jobs follow: the driver cancels what belongs to an
 /// asset that is not being made.
 pub async fn cancel(queue: &Queue, id: AssetId, visible: impl Fn(&Tenant) -> bool) -> Result<AssetRecord, OpError> {
     let now_ms = now_ms();
     change_asset(queue, id, visible, |asset, revision| decide(asset, revision, now_ms)).await
+}
+
+/// Cancels the jobs of an asset that is not being made any more, those that run first: their holders
+/// are given notice by the records, and kill their ffmpeg. The driver does the same from the
+/// records alone; this only spares them its queue. What fails here is done there.
+pub async fn stop_jobs(queue: &Queue, view: &View, asset: &AssetRecord) {
+    let mut jobs = view.jobs_of(asset.id);
+    jobs.retain(|job| !job.state.is_terminal() && job.generation <= asset.generation.number);
+    jobs.sort_by_key(|job| job.state != JobState::Running);
+    let stops = jobs.into_iter().map(|job| async move {
+        if let Err(error) = stop_job(queue, &job.record_key()).await {
+            tracing::debug!(job = %job.id, %error, "the driver cancels this job");
+        }
+    });
+    stream::iter(stops).buffer_unordered(STOPS_AT_ONCE).collect::<()>().await;
+}
+
+async fn stop_job(queue: &Queue, key: &str) -> Result<(), RecordError> {
+    let mut tries = 0;
+    loop {
+        let Some((record, revision)) = queue.jobs().get(key).await? else { return Ok(()) };
+        let Ok(cancelled) = transition::cancel(record, now_ms()) else { return Ok(()) };
+        match queue.jobs().update(key, &cancelled, revision).await {
+            Ok(_) => {
+                // Left alone it would be delivered once more, to somebody who finds an ended job.
+                let _ = queue.undispatch(&cancelled).await;
+                return Ok(());
+            }
+            // An event of it was ticked off, perhaps.
+            Err(RecordError::Fenced) if tries < CAS_TRIES_MAX => tries += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Takes an asset that is being made.

@@ -148,7 +148,7 @@ fn jobs_go_once_nothing_depends_on_them() {
         let mut job = sample::job(state);
         (job.generation, job.ended_ms) = (number, NOW - ago_s * 1000);
         job.id = JobId::derive(asset.id, number, "probe", 0);
-        let job = Arc::new(JobSummary::of("k".to_owned(), 1, job));
+        let job = Arc::new(JobSummary::of(1, job));
         let may_go = !RULES.jobs(asset, std::slice::from_ref(&job), NOW).is_empty();
         assert_eq!(may_go, expected, "{:?} {number} {state:?} {ago_s}", asset.state);
         assert_eq!(Retention { jobs_s: 0, ..RULES }.jobs(asset, &[job], NOW).len(), 0);
