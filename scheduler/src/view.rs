@@ -22,7 +22,7 @@ use framemill_schemas::{
     ladder::VideoCodec,
     lane::Lane,
     presence::Heartbeat,
-    probe::Probe,
+    probe::{Probe, Seek},
     spec::{JobOutput, PackageOutput},
     subject,
 };
@@ -198,6 +198,30 @@ impl State {
     }
 }
 
+impl State {
+    /// Forgets how the sources of an asset's generations can be entered, except of the one that is
+    /// being made and of one that may go on: most of what a probe finds, and only planning needs it.
+    fn drop_seek_points(&mut self, asset: &AssetRecord) {
+        let planned = match asset.state {
+            AssetState::Failed => Some(&asset.generation),
+            _ => asset.making(),
+        };
+        let Some(ids) = self.jobs_of.get(&asset.id) else { return };
+        for id in ids {
+            let Some(job) = self.jobs.get_mut(id) else { continue };
+            if job.kind != JobKind::Probe || planned.is_some_and(|planned| planned.number == job.generation) {
+                continue;
+            }
+            let SummaryOutput::Probe(probe) = &job.output else { continue };
+            if matches!(&probe.video.seek, Seek::Points(points) if !points.is_empty()) {
+                let mut probe = Probe::clone(probe);
+                probe.video.seek = Seek::Points(Vec::new());
+                Arc::make_mut(job).output = SummaryOutput::Probe(Arc::new(probe));
+            }
+        }
+    }
+}
+
 /// A record that holds events to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unsent {
@@ -288,6 +312,7 @@ impl View {
                 let entry = Arc::new(AssetEntry { record: *value, revision });
                 let before = state.assets.insert(id, entry.clone());
                 state.load.asset(before.as_ref().map(|entry| &entry.record), Some(&entry.record));
+                state.drop_seek_points(&entry.record);
                 state.dirty.insert(id);
             }
             Change::Deleted { key, .. } => {
@@ -314,9 +339,12 @@ impl View {
                 let summary = JobSummary::of(revision, *value);
                 state.dirty.insert(summary.asset);
                 state.jobs_of.entry(summary.asset).or_default().insert(summary.id);
-                let now = summary.state;
+                let (now, asset) = (summary.state, summary.asset);
                 let before = state.jobs.insert(summary.id, Arc::new(summary));
                 state.load.job(before.map(|job| job.state), Some(now));
+                if let Some(entry) = state.assets.get(&asset).cloned() {
+                    state.drop_seek_points(&entry.record);
+                }
             }
             Change::Deleted { key, .. } => {
                 let ids = key.split_once('.').and_then(|(asset, job)| Some((asset.parse().ok()?, job.parse().ok()?)));

@@ -1,8 +1,10 @@
 //! Two of everything at the same moment.
 
+use framemill_scheduler::view::SummaryOutput;
 use framemill_schemas::{
     asset::AssetState,
     job::{JobKind, JobState},
+    probe::Seek,
     subject,
 };
 
@@ -130,4 +132,30 @@ async fn a_commit_that_races_a_cancel_changes_nothing_that_is_shown() {
         framemill_scheduler::loops::collect::tick(&scheduler.collector(AT_ONCE), &entry).await.unwrap();
         assert_eq!(scheduler.objects(id).await, []);
     }
+}
+
+#[tokio::test]
+async fn a_view_forgets_seek_points_once_nothing_is_planned_with_them() {
+    let world = World::new().await;
+    let scheduler = world.scheduler().await;
+    let id = scheduler.submit().await;
+    let points = |scheduler: &Scheduler| {
+        let jobs = scheduler.view.jobs_of(id);
+        jobs.iter().find_map(|job| match &job.output {
+            SummaryOutput::Probe(probe) => match &probe.video.seek {
+                Seek::Points(points) => Some(points.len()),
+                Seek::FromStart => panic!("it has points"),
+            },
+            _ => None,
+        })
+    };
+    scheduler.work_until(id, |scheduler, _| scheduler.encoded(id, 1).len() > 2).await;
+    assert!(points(&scheduler).is_some_and(|points| points > 0));
+    let renditions = scheduler.get(&format!("/v1/assets/{id}")).await["renditions"].as_array().unwrap().len();
+    scheduler.make(id).await;
+    assert_eq!(points(&scheduler), Some(0));
+    // One that hears of the jobs before the asset, or after it.
+    assert_eq!(points(&world.scheduler().await), Some(0));
+    let shown = scheduler.get(&format!("/v1/assets/{id}")).await;
+    assert_eq!(shown["renditions"].as_array().unwrap().len(), renditions);
 }
