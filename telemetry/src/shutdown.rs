@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How long a drain may take before it becomes a stop: orchestrators kill after 30 s.
-pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long a drain may take before it becomes a stop. About half of the 15 s within which every
+/// role ends: what runs is then killed and handed back, and a farm's own NATS is stopped last.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(7);
 
 /// What every loop of a process listens to.
 #[derive(Clone, Debug, Default)]

@@ -14,8 +14,10 @@ use crate::{
 pub async fn run(global: &Global, args: operate::Job) -> Result<(), CliError> {
     let client = client(global)?;
     match args {
-        operate::Job::Ls { asset, state } => {
-            let path = with_query("/v1/jobs", &[("asset", asset.as_deref()), ("state", state.as_deref())]);
+        operate::Job::Ls { state, filter } => {
+            let mut query = filter.query().to_vec();
+            query.push(("state", state.as_deref()));
+            let path = with_query("/v1/jobs", &query);
             list(global, &client.list(&path).await?, "no jobs");
         }
         operate::Job::Show { id } => show(global, &client.get(&format!("/v1/jobs/{}", segment(&id))).await?),
@@ -65,7 +67,9 @@ pub fn show(global: &Global, job: &JobView) {
     }
     for failure in &job.failures {
         let node = failure.node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
-        output::line(format!("attempt {}{node}: {} ({})", failure.attempt, failure.code, failure.class.as_str()));
+        let when = if failure.at_ms == 0 { String::new() } else { format!(", {} ago", age(failure.at_ms)) };
+        let (code, class) = (output::printable(&failure.code), failure.class.as_str());
+        output::line(format!("attempt {}{node}: {code} ({class}){when}", failure.attempt));
         for text in std::iter::once(&failure.reason).chain(&failure.mend).chain(&failure.evidence) {
             text.lines().for_each(|line| output::line(format!("  {}", output::printable(line))));
         }

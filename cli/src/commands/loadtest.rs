@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use framemill_loadtest::bench::{self, BenchReport};
+use framemill_loadtest::bench::vod::{self, BenchReport};
 use framemill_scheduler::ladders::Ladders;
 use framemill_schemas::{ladder::Ladder, submission::LadderChoice};
 
+use super::bench_queue;
 use crate::{
     args::{
         Global,
@@ -13,22 +14,37 @@ use crate::{
     },
     config::load,
     exit::{CliError, Exit},
-    farm::nats::on_path,
+    farm::{
+        nats::{self, on_path},
+        startup,
+    },
     ladder_file, output,
 };
 
 /// Runs the command.
 pub async fn run(global: &Global, args: Loadtest) -> Result<(), CliError> {
-    let Loadtest::Bench(Bench::Vod { file, ladder, runs, no_quality }) = args;
+    let bench = match args {
+        Loadtest::Bench(bench) => bench,
+        Loadtest::Chaos(chaos) => return super::chaos::run(global, chaos).await,
+    };
+    let (file, ladder, runs, no_quality) = match bench {
+        Bench::Vod { file, ladder, runs, no_quality } => (file, ladder, runs, no_quality),
+        Bench::Queue(bench) => return bench_queue::run(global, bench).await,
+    };
     let settings = load::effective(global.config.as_deref())?;
     if !file.is_file() {
         return Err(CliError::new(Exit::Input, "there is no such file")
             .at(file.display().to_string())
             .mend("name a video file"));
     }
+    // Before the plain side has run for minutes: what the farm's side will ask for.
+    if settings.nats.url.is_none() {
+        nats::find_server(settings.nats.server.as_deref())?;
+    }
+    startup::tools(&settings.ffmpeg).await?;
     let framemill = std::env::current_exe()
         .map_err(|error| CliError::failed(format!("cannot find the path of this program: {error}")))?;
-    let bench = bench::Bench {
+    let bench = vod::Bench {
         file,
         ladder: written_out(ladder.as_deref())?,
         runs: usize::try_from(runs).expect("its range was checked"),
@@ -38,7 +54,7 @@ pub async fn run(global: &Global, args: Loadtest) -> Result<(), CliError> {
         quality: !no_quality,
     };
     let ended = tokio::select! {
-        ended = bench::vod(&bench, output::note) => ended,
+        ended = vod::vod(&bench, output::note) => ended,
         _ = tokio::signal::ctrl_c() => return Err(CliError::new(Exit::Interrupted, "interrupted")),
     };
     let report = ended.map_err(|error| CliError::failed(format!("{error:#}")))?;
@@ -64,7 +80,7 @@ fn written_out(text: Option<&str>) -> Result<Ladder, CliError> {
     }
 }
 
-fn program(configured: Option<PathBuf>, name: &str) -> Result<PathBuf, CliError> {
+pub(super) fn program(configured: Option<PathBuf>, name: &str) -> Result<PathBuf, CliError> {
     configured.or_else(|| on_path(name)).ok_or_else(|| {
         CliError::usage(format!("there is no {name}")).at("PATH").mend("run ./infra/setup, or install ffmpeg")
     })

@@ -207,7 +207,12 @@ fn say(plan: &Plan, end: &AssetView, base: &str) {
             Some(_) => Some(name.to_owned()),
             None => key.as_ref().map(|key| preview(base, key)),
         };
-        return output::json(&RunLine::new(end, place(MASTER_PLAYLIST, &end.hls), place(MPD, &end.dash), wall_ms));
+        output::json(&RunLine::new(end, place(MASTER_PLAYLIST, &end.hls), place(MPD, &end.dash), wall_ms));
+        // The line is the one thing on stdout; where the page is, is for people.
+        if plan.serve && end.state == AssetState::Published {
+            output::note(page(end, base));
+        }
+        return;
     }
     output::line(asset::summary(end));
     if end.state != AssetState::Published {
@@ -221,8 +226,12 @@ fn say(plan: &Plan, end: &AssetView, base: &str) {
         None => {}
     }
     if plan.serve {
-        output::line(format!("watch it at {base}/assets/{}; Ctrl-C ends", end.id));
+        output::line(page(end, base));
     }
+}
+
+fn page(end: &AssetView, base: &str) -> String {
+    format!("watch it at {base}/assets/{}; Ctrl-C ends", end.id)
 }
 
 /// Where the page's player takes an object from.

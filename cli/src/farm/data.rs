@@ -132,6 +132,19 @@ fn read_or_make(path: &Path) -> io::Result<Secrets> {
     }
 }
 
+/// The secrets of a data folder, which may be another process's; `None` where there are none.
+pub fn read_secrets(root: &Path) -> Result<Option<Secrets>, CliError> {
+    let path = root.join("secrets.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    read_or_make(&path).map(Some).map_err(|error| {
+        CliError::usage(format!("cannot read the farm's secrets: {error}"))
+            .at(path.display().to_string())
+            .mend("run this as the user that runs the farm")
+    })
+}
+
 /// Writes a file only its owner may read, whole or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");

@@ -17,14 +17,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{data::DataFolder, nats_config};
-use crate::exit::CliError;
+use crate::exit::{CliError, Exit};
 
 /// Longest wait for a server that starts: a large store is read first.
 const START: Duration = Duration::from_secs(60);
 /// How often the ports file is looked for.
 const LOOK: Duration = Duration::from_millis(10);
-/// How long a server may take to write everything down before it is killed.
-const STOP: Duration = Duration::from_secs(10);
+/// How long a server may take to end before it is killed: what it acknowledged is written down
+/// already.
+const STOP: Duration = Duration::from_secs(3);
 /// Waits between restarts, the last one repeated.
 const BACKOFF: [Duration; 5] = [
     Duration::from_millis(100),
@@ -237,8 +238,7 @@ impl Launch {
     }
 
     fn port(&self) -> Option<u16> {
-        let entry = std::fs::read_dir(&self.ports).ok()?.next()?.ok()?;
-        nats_config::port_in(&std::fs::read_to_string(entry.path()).ok()?)
+        port_below(&self.ports)
     }
 }
 
@@ -293,6 +293,24 @@ async fn relay(stderr: ChildStderr, tail: mpsc::SyncSender<String>) {
 
 fn describe(status: std::io::Result<std::process::ExitStatus>) -> String {
     status.map_or_else(|error| error.to_string(), |status| status.to_string())
+}
+
+/// The address of the server that an `up` on this data folder runs now, with user and password.
+pub fn running(data: &Path) -> Result<String, CliError> {
+    let missing = || {
+        CliError::new(Exit::NotFound, "no farm runs on this data folder")
+            .at(data.display().to_string())
+            .mend("name the folder of a running `framemill up` with --data, or set nats.url to a farm's NATS")
+    };
+    let secrets = super::data::read_secrets(data)?.ok_or_else(missing)?;
+    let port = port_below(&data.join("nats").join("ports")).ok_or_else(missing)?;
+    Ok(format!("nats://{}:{}@127.0.0.1:{port}", secrets.nats_user, secrets.nats_password))
+}
+
+/// The port that a server wrote below its folder of ports files.
+fn port_below(ports: &Path) -> Option<u16> {
+    let entry = std::fs::read_dir(ports).ok()?.next()?.ok()?;
+    nats_config::port_in(&std::fs::read_to_string(entry.path()).ok()?)
 }
 
 /// Where a program is: as configured, else beside the working directory or the program's own

@@ -1,8 +1,12 @@
 //! The built binary, run as a user would, in a folder and an environment of its own.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod apart;
+pub mod local_s3;
 pub mod outside;
+pub mod separate;
 pub mod up;
+pub mod wrapper;
 
 use std::{
     path::{Path, PathBuf},

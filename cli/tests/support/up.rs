@@ -8,11 +8,17 @@ use super::{Place, Running, get};
 
 /// Starts `up` on free ports and waits for the line that says where it listens.
 pub fn up(place: &Place, data: &str) -> (Running, String, String) {
+    up_with(place, data, &[])
+}
+
+/// The same, with settings of its own.
+pub fn up_with(place: &Place, data: &str, environment: &[(&str, &str)]) -> (Running, String, String) {
     let folder = place.path().display().to_string();
     let mut command = place.command(&["up", "--json", "--data", data, "--listen", "127.0.0.1:0"]);
     command
         .env("FRAMEMILL_SCHEDULER__FOLDERS", folder)
         .env("FRAMEMILL_SCHEDULER__HEALTH", "127.0.0.1:0")
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .stderr(std::fs::File::options().create(true).append(true).open(place.path().join("up.log")).unwrap());
     let mut child = command.spawn().unwrap();

@@ -16,6 +16,9 @@ use crate::chain::chain;
 
 /// Seconds after which a client may try again when a part of the farm is away.
 const RETRY_AFTER_S: u64 = 2;
+/// Seconds after which a client may submit again when the farm has all the work it takes: titles
+/// end in minutes, not in moments.
+const FULL_RETRY_AFTER_S: u64 = 15;
 /// Media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -46,6 +49,8 @@ pub enum Kind {
     Conflict,
     /// The key was used with another body.
     IdempotencyConflict,
+    /// It was there, and was removed.
+    Gone,
     /// More than is taken.
     TooLarge,
     /// Not the media type that is taken.
@@ -56,6 +61,8 @@ pub enum Kind {
     Invalid,
     /// The range lies outside the object.
     RangeNotSatisfiable,
+    /// The farm has all the work it takes.
+    Full,
     /// A bound of this server is reached.
     TooMany,
     /// A part of the farm is away.
@@ -83,6 +90,7 @@ impl Kind {
             Self::IdempotencyConflict => {
                 ("idempotency-conflict", StatusCode::CONFLICT, "The idempotency key was used for another body")
             }
+            Self::Gone => ("gone", StatusCode::GONE, "It was removed"),
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body has the wrong media type")
@@ -94,6 +102,7 @@ impl Kind {
             Self::RangeNotSatisfiable => {
                 ("range", StatusCode::RANGE_NOT_SATISFIABLE, "The range lies outside the object")
             }
+            Self::Full => ("full", StatusCode::TOO_MANY_REQUESTS, "As much is in the making as is taken"),
             Self::TooMany => ("too-many", StatusCode::SERVICE_UNAVAILABLE, "A limit of this server is reached"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "A part of the farm is away"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The server has a fault"),
@@ -174,8 +183,14 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if matches!(self.kind, Kind::Unavailable | Kind::TooMany) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        match self.kind {
+            Kind::Unavailable | Kind::TooMany => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+            }
+            Kind::Full => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(FULL_RETRY_AFTER_S));
+            }
+            _ => {}
         }
         headers.extend(self.headers);
         response

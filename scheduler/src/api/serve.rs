@@ -23,7 +23,7 @@ const HEADER_TIME_MAX: Duration = Duration::from_secs(20);
 /// Most bytes of a request's head.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Longest a shutdown waits for what runs.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(7);
 /// Pause after the system refused a connection (no file descriptors left): it would refuse the
 /// next one at once.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);

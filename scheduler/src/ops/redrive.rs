@@ -25,6 +25,11 @@ pub async fn redrive(queue: &Queue, job: &JobSummary) -> Result<(), OpError> {
     Ok(())
 }
 
+/// Whether [`redrive`] would let the asset of a job go on, as it is now.
+pub fn may_redrive(asset: &AssetRecord, job: &JobSummary) -> Result<(), OpError> {
+    reopen(asset, job.generation, job.state, 0, 0).map(|_| ())
+}
+
 /// Takes an asset and the generation of the job.
 /// Returns it accepted again, its failure still written in it, with `asset.accepted` to be sent.
 /// Guards: it failed, in this generation, and not by its source's fault: then its objects are

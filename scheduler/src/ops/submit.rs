@@ -2,31 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use framemill_queue::{Queue, RecordError, Records};
+use framemill_queue::{Queue, RecordError};
 use framemill_schemas::{
     asset::{ASSET_VERSION, AssetRecord, AssetState},
     field_error::FieldError,
     ids::{AssetId, Tenant},
-    key::digest,
     source::Source,
-    subject::IDEMPOTENCY_BUCKET,
     submission::CheckedSubmission,
 };
 use framemill_telemetry::span;
-use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{OpError, asset_event, generation, now_ms};
-
-/// Format of idempotency records written by this version.
-const IDEMPOTENCY_VERSION: u32 = 1;
+use super::{OpError, asset_event, generation, idempotency::Key, now_ms};
+use crate::gate::Gate;
 
 /// Folders of the farm's own bucket that hold a tenant's objects, each in one of its own.
 const OWNED: [&str; 2] = ["uploads", "vod"];
 
 /// What a submission is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SubmitParts<'a> {
     /// What was asked for.
     pub submission: CheckedSubmission,
@@ -42,6 +37,8 @@ pub struct SubmitParts<'a> {
     pub bucket: &'a str,
     /// The only tenant whose objects the caller may name; `None` for whoever sits at the machine.
     pub owner: Option<&'a Tenant>,
+    /// What keeps the farm's open work within its bounds.
+    pub gate: &'a Gate,
 }
 
 /// What became of a submission.
@@ -62,24 +59,10 @@ pub enum Accepted {
     Before,
 }
 
-/// What an idempotency key stands for; it is forgotten after a day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct IdempotencyRecord {
-    /// Format of this record.
-    v: u32,
-    /// Digest of the body.
-    body: String,
-    /// The asset's id, decided before the asset is created.
-    asset: AssetId,
-}
-
 /// Takes a checked submission; returns the asset, accepted.
 /// Guards: a path source lies below a configured folder; an idempotency key that came before with
-/// the same body gives the same asset, with another body nothing.
-///
-/// The idempotency record is created first, with the asset's id inside. Whoever crashes between
-/// the two, or loses the answer, is finished by the next try: it finds the id and creates what is
-/// absent. Two tries at once end in one asset, since both creations are "if absent".
+/// the same body gives the same asset, with another body nothing, and nothing either when that
+/// asset was removed; the gate lets it in, unless the key's asset is there already.
 pub async fn submit(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, OpError> {
     // Root of the asset's trace: what any process does for it is below this span.
     let span = tracing::info_span!(
@@ -93,28 +76,35 @@ pub async fn submit(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, 
 }
 
 async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, OpError> {
-    let idempotency: Records<IdempotencyRecord> = queue.records(IDEMPOTENCY_BUCKET);
-    let key = parts.idempotency_key.map(|key| digest(format!("{}\n{key}", parts.tenant).as_bytes()));
-    let body = digest(parts.body.as_bytes());
-
+    let key = parts.idempotency_key.map(|key| Key::new(queue, &parts.tenant, key, parts.body));
     let mut id = None;
-    if let Some(key) = &key {
-        id = known(&idempotency, key, &body).await?;
+    if let Some(key) = &key
+        && let Some(found) = key.find().await?
+    {
         // Before the source is looked at: it may have gone since, and the answer stays the same.
-        if let Some(id) = id
-            && let Some((asset, _)) = queue.assets().get(&id.to_string()).await?
-        {
-            return Ok(Submitted { asset, accepted: Accepted::Before });
+        // Before the gate too: nothing new is asked for.
+        match queue.assets().get(&found.asset.to_string()).await? {
+            Some((asset, _)) if asset.state != AssetState::Doomed => {
+                key.mark_created(found).await;
+                return Ok(Submitted { asset, accepted: Accepted::Before });
+            }
+            None if !found.created => id = Some(found),
+            Some(_) | None => return Err(OpError::Removed(found.asset)),
         }
     }
     check_owner(&parts.submission.source, parts.bucket, parts.owner).map_err(|fault| OpError::Refused(vec![fault]))?;
     let source =
         resolve(parts.submission.source, parts.folders).await.map_err(|fault| OpError::Refused(vec![fault]))?;
-    let id = match (id, &key) {
-        (Some(id), _) => id,
-        (None, None) => new_id(),
-        (None, Some(key)) => reserve(&idempotency, key, &body).await?,
+    if !parts.gate.ready().await {
+        return Err(OpError::Reading);
+    }
+    let wanted = id.map_or_else(new_id, |found| found.asset);
+    let ticket = parts.gate.admit(wanted, &parts.tenant)?;
+    let reserved = match (id, &key) {
+        (None, Some(key)) => Some(key.reserve(wanted).await?),
+        (found, _) => found,
     };
+    let id = reserved.map_or(wanted, |reserved| reserved.asset);
     let span = tracing::Span::current();
     span.record("asset", tracing::field::display(id));
 
@@ -136,48 +126,37 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
         trace: span::context(&span),
         submitted_ms: now_ms,
         ended_ms: 0,
+        repair: None,
+        repaired_ms: 0,
+        anew: 0,
+        shown: None,
     };
     let event = asset_event(&asset, "accepted", 0, now_ms);
     asset.unsent.push(event);
-    match queue.assets().create(&id.to_string(), &asset).await {
+    let created = match queue.assets().create(&id.to_string(), &asset).await {
         Ok(_) => {
             tracing::info!(asset = %id, tenant = %asset.tenant, source = %asset.source, "asset accepted");
-            Ok(Submitted { asset, accepted: Accepted::Now })
+            Submitted { asset, accepted: Accepted::Now }
         }
         // The same submission at the same moment.
         Err(RecordError::Exists) => match queue.assets().get(&id.to_string()).await? {
-            Some((asset, _)) => Ok(Submitted { asset, accepted: Accepted::Before }),
-            None => Err(OpError::NoAsset(id)),
+            Some((asset, _)) => Submitted { asset, accepted: Accepted::Before },
+            None => return Err(OpError::Removed(id)),
         },
-        Err(error) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    // The ticket of an id that lost to a faster request with the same key is given back.
+    if id == wanted {
+        ticket.used();
     }
+    if let (Some(key), Some(reserved)) = (&key, reserved) {
+        key.mark_created(reserved).await;
+    }
+    Ok(created)
 }
 
 fn new_id() -> AssetId {
     AssetId::new(Uuid::now_v7())
-}
-
-/// The asset a key stands for.
-async fn known(idempotency: &Records<IdempotencyRecord>, key: &str, body: &str) -> Result<Option<AssetId>, OpError> {
-    match idempotency.get(key).await? {
-        None => Ok(None),
-        Some((record, _)) if record.body == body => Ok(Some(record.asset)),
-        Some(_) => Err(OpError::OtherBody),
-    }
-}
-
-/// Makes a key stand for a new asset, unless somebody was faster.
-async fn reserve(idempotency: &Records<IdempotencyRecord>, key: &str, body: &str) -> Result<AssetId, OpError> {
-    let record = IdempotencyRecord { v: IDEMPOTENCY_VERSION, body: body.to_owned(), asset: new_id() };
-    match idempotency.create(key, &record).await {
-        Ok(_) => Ok(record.asset),
-        Err(RecordError::Exists) => match known(idempotency, key, body).await? {
-            Some(id) => Ok(id),
-            // It expired between the two questions: a day has passed, the key is new again.
-            None => Err(OpError::Conflict("the Idempotency-Key has just expired; send the request again".to_owned())),
-        },
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The farm's keys read more than one tenant's objects: a caller that is bound to a tenant names

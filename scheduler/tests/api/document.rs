@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::farm::Farm;
 
 /// What the contract promises.
-const OPERATIONS: [(&str, &str); 23] = [
+const OPERATIONS: [(&str, &str); 31] = [
     ("post", "/v1/assets"),
     ("get", "/v1/assets"),
     ("get", "/v1/assets/{id}"),
@@ -21,6 +21,14 @@ const OPERATIONS: [(&str, &str); 23] = [
     ("post", "/v1/assets/{id}/check"),
     ("post", "/v1/dead/{job}/redrive"),
     ("delete", "/v1/dead/{job}"),
+    ("post", "/v1/dead/redrive"),
+    ("post", "/v1/dead/drop"),
+    ("post", "/v1/gc"),
+    ("get", "/v1/nodes"),
+    ("get", "/v1/nodes/{id}"),
+    ("post", "/v1/nodes/{id}/drain"),
+    ("post", "/v1/nodes/{id}/resume"),
+    ("post", "/v1/nodes/{id}/quarantine"),
     ("get", "/v1/events"),
     ("get", "/v1/ladders"),
     ("get", "/v1/ladders/{name}"),

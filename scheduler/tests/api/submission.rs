@@ -3,9 +3,16 @@
 use framemill_schemas::{api::AssetView, asset::AssetState, ids::AssetId, key::digest, subject::IDEMPOTENCY_BUCKET};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use uuid::Uuid;
 
-use crate::{farm::Farm, http::problem};
+use crate::{
+    farm::{Farm, PATIENCE},
+    http::problem,
+};
 
 const GOOD: &str = r#"{"source":"https://example.net/film.mp4"}"#;
 
@@ -159,6 +166,58 @@ async fn a_crash_between_key_and_asset_is_finished_by_the_next_try() {
     let submitted: AssetView = submit_with_key(&farm, "k", GOOD).await.json().await.unwrap();
     assert_eq!(submitted.id, asset);
     assert_eq!(farm.asset(asset).await.0.state, AssetState::Accepted);
+}
+
+/// A key goes on standing for an asset that was removed: the same id is never used twice.
+#[tokio::test]
+async fn a_key_outlives_its_asset() {
+    let farm = Farm::local().await;
+    let asset: AssetView = submit_with_key(&farm, "k", GOOD).await.json().await.unwrap();
+    let removed = farm.request(Method::DELETE, &format!("/v1/assets/{}", asset.id)).send().await.unwrap();
+    assert_eq!(removed.status(), 202);
+    problem(submit_with_key(&farm, "k", GOOD).await, 410, "gone").await;
+    // What the collector does at last.
+    farm.until("its events are sent", async || farm.asset(asset.id).await.0.unsent.is_empty()).await;
+    let (_, revision) = farm.asset(asset.id).await;
+    farm.queue.assets().delete(&asset.id.to_string(), revision).await.unwrap();
+    problem(submit_with_key(&farm, "k", GOOD).await, 410, "gone").await;
+    assert!(farm.queue.assets().get(&asset.id.to_string()).await.unwrap().is_none());
+    problem(submit_with_key(&farm, "k", r#"{"source":"https://h/x"}"#).await, 409, "idempotency-conflict").await;
+    let other: AssetView = submit_with_key(&farm, "another", GOOD).await.json().await.unwrap();
+    assert_ne!(other.id, asset.id);
+}
+
+/// Forty clients that send almost all of a large body, and then nothing.
+#[tokio::test]
+async fn bodies_that_are_held_at_once_have_a_bound() {
+    let farm = Farm::local().await;
+    let sent = vec![b' '; 256 * 1024 - 1];
+    let head = format!(
+        "POST /v1/assets HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        farm.address,
+        sent.len() + 1
+    );
+    let clients = (0..40).map(|_| async {
+        let mut stream = TcpStream::connect(farm.address).await.unwrap();
+        // A connection that is refused may be closed before it took everything.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let _ = stream.write_all(&sent).await;
+        stream
+    });
+    let mut clients = futures_util::future::join_all(clients).await;
+    let answers = clients.iter_mut().map(|stream| {
+        Box::pin(async move {
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.map(|_| String::from_utf8_lossy(&answer).into_owned())
+        })
+    });
+    let first = tokio::time::timeout(PATIENCE, futures_util::future::select_all(answers)).await.expect("an answer").0;
+    assert_eq!(first.unwrap(), "HTTP/1.1 503");
+    // A small one is let in beside them, and a large one when they have gone.
+    farm.submit(GOOD).await;
+    drop(clients);
+    let large = format!("{GOOD}{}", " ".repeat(250 * 1024));
+    farm.until("there is room again", async || farm.post("/v1/assets", large.clone()).await.status() == 202).await;
 }
 
 #[tokio::test]
