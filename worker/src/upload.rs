@@ -177,11 +177,13 @@ impl Uploader {
         number: Option<u64>,
     ) -> Result<Option<StoredPiece>, Failure> {
         let key = key_of(target, rendition, number);
-        let found = self.store.get(&key).await.map_err(|error| error.to_failure())?;
-        let Some(object) = found.filter(|object| object.meta.job_key.as_ref() == Some(&target.job_key)) else {
-            return Ok(None);
-        };
+        let Some(object) = self.store.get(&key).await.map_err(|error| error.to_failure())? else { return Ok(None) };
+        // All chunks of a rendition share its init, and one of them put it: whose it is says nothing.
+        // Segments of this job are only ever put behind it.
         let Some(number) = number else { return Ok(Some(StoredPiece::Init(rendition, object.stored))) };
+        if object.meta.job_key.as_ref() != Some(&target.job_key) {
+            return Ok(None);
+        }
         // What cannot be read, or is not what was put, counts as missing and is put anew.
         if digest(&object.body) != object.meta.digest {
             return Ok(None);
@@ -209,6 +211,12 @@ impl Uploader {
             tokio::select! {
                 () = cancel.cancelled() => return Err(called_off()),
                 piece = admitted.next(), if open && uploads.len() < UPLOADS_AT_ONCE => match piece {
+                    // Before its segments: none of an encoder build whose init differs may be stored,
+                    // since a later attempt would adopt it.
+                    Some((cut @ Cut { piece: Piece::Init(_), .. }, held)) => {
+                        let put = cancel.run_until_cancelled(self.put(target, cut, held).in_current_span()).await;
+                        collected.add(put.ok_or_else(called_off)??, metrics);
+                    }
                     Some((cut, held)) => uploads.push(self.put(target, cut, held).in_current_span()),
                     None => open = false,
                 },
