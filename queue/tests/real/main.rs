@@ -9,6 +9,7 @@ mod events;
 mod lease;
 mod nodes;
 mod outage;
+mod outbox;
 mod pace;
 mod proxy;
 mod records;
