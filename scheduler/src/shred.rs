@@ -41,7 +41,7 @@ pub async fn shred(queue: &Queue, store: &Store, objects: &[GarbageObject]) -> R
                 tracing::error!(%asset, key, "the collector was about to delete what is in use");
                 return Err(CollectError::Protected { key: key.clone() });
             }
-            fail::fail_point!("collect/between");
+            fail::fail_point!("collect/between", |_| std::process::abort());
             store.delete(batch).await?;
             gone += batch.len() as u64;
         }
