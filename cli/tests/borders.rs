@@ -116,6 +116,8 @@ fn a_worker_that_slept_longer_than_its_lease_changes_nothing() {
             .find(|job| job["failures"].as_array().unwrap().iter().any(|failure| failure["code"] == "holder-lost"));
         assert!(held.is_some(), "the sleeper's job was taken back");
         let seen = || (farm.ask(&format!("/v1/assets/{asset}")).unwrap(), farm.jobs(&asset), farm.store.list("vod/"));
+        // The farm's own last word on a title comes a moment after it is published.
+        wait("the index", 60, || farm.store.list("vod/").iter().any(|o| o.key.ends_with("/index.json")).then_some(()));
         let before = seen();
 
         if with_ffmpeg {

@@ -278,3 +278,30 @@ async fn broken_objects_are_found() {
     assert_eq!(job.state, JobState::Failed);
     assert_eq!(job.failures.last().unwrap().code, "part-changed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decoder_that_slips_once_condemns_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("ffmpeg");
+    let real = std::env::var_os("FRAMEMILL_FFMPEG__FFMPEG").map_or_else(|| "ffmpeg".into(), std::path::PathBuf::from);
+    // The first decode after `lie` was written does what it says; moving it is done by one only.
+    let text = format!(
+        "#!/bin/bash\nPATH={:?}\ncd {:?}\ncase \"$*\" in *pipe:0*)\n\
+         if mv lie told 2> /dev/null; then . ./told; fi ;;\nesac\nexec {:?} \"$@\"\n",
+        std::env::var("PATH").unwrap(),
+        folder.path().display().to_string(),
+        real.display().to_string()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let farm = Farm::start_with(Some(script)).await;
+    let stored = stored(&farm).await;
+    for (unit, lie) in
+        [("validate/short", "cat > /dev/null; exit 0"), ("validate/error", "echo '[error] a slip' >&2; exit 1")]
+    {
+        std::fs::write(folder.path().join("lie"), lie).unwrap();
+        passed(&farm.run(unit, 0, check_of(&stored.chunks[0])).await);
+        assert!(!folder.path().join("lie").exists(), "nobody was lied to");
+    }
+}

@@ -43,6 +43,11 @@ impl Findings {
         !self.errors.is_empty()
     }
 
+    /// Whether an error of one of these kinds is among them.
+    pub fn has_any_of(&self, codes: &[&str]) -> bool {
+        self.errors.iter().any(|finding| codes.contains(&finding.code.as_str()))
+    }
+
     /// All of them, errors first, at most [`FINDINGS_MAX`].
     pub fn into_vec(self) -> Vec<Finding> {
         let mut all = self.errors;

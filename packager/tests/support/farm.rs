@@ -117,6 +117,11 @@ async fn start_store(data: &Path, stop: CancellationToken) -> Store {
 
 impl Farm {
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// The same with another ffmpeg for the packager than for the media.
+    pub async fn start_with(ffmpeg: Option<PathBuf>) -> Self {
         let data = tempfile::tempdir().unwrap();
         let shutdown = Shutdown::new();
         let (nats, url) = start_nats(data.path()).await;
@@ -128,10 +133,11 @@ impl Farm {
             ..FfmpegConfig::default()
         };
         let tools = Toolchain::find(&config).await.unwrap();
+        let decoders = FfmpegConfig { ffmpeg: ffmpeg.or_else(|| config.ffmpeg.clone()), ..config };
         let parts = PackagerParts {
             queue: queue.clone(),
             store: store.clone(),
-            tools: tools.clone(),
+            tools: Toolchain::find(&decoders).await.unwrap(),
             node: "packager-1".parse().unwrap(),
             slots: 2,
             shutdown: shutdown.clone(),

@@ -80,7 +80,7 @@ impl Cursor {
         let source = Arc::clone(&self.source);
         let fetched = timeout(source.limits.block, self.try_fetch(index))
             .await
-            .unwrap_or_else(|_| Err(fault::stalled(&source.shown)));
+            .unwrap_or_else(|_| Err(source.remote.stalled(&source.shown)));
         match fetched {
             Ok(block) => {
                 source.faults.note(None);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use framemill_schemas::failure::{Class, Failure};
 use framemill_storage::ObjectStream;
 use futures_util::StreamExt;
 use reqwest::Response;
@@ -42,6 +43,18 @@ enum Body {
 }
 
 impl Remote {
+    /// Why a block that did not come in time did not. A store that keeps a patient reader waiting
+    /// is away, which is no fault of the job.
+    pub fn stalled(&self, shown: &str) -> Failure {
+        match self {
+            Self::Http(_) => fault::stalled(shown),
+            Self::Object(_) => {
+                let reason = format!("the store stopped sending {shown}");
+                Failure::new(Class::Transient, "store-unreachable", reason)
+            }
+        }
+    }
+
     /// Starts to read a range; `known` says that it was there before.
     pub async fn run(&self, wanted: &Range<u64>, known: bool) -> Result<(Part, Run), Trouble> {
         let (part, body) = match self {
