@@ -140,7 +140,10 @@ async fn make_consumers(hints: &Stream<()>) -> Result<(), QueueError> {
             let found = found.get(wanted.durable_name.as_deref().unwrap_or_default());
             async move {
                 match found {
-                    Some(found) => layout::check_consumer(&wanted, found),
+                    Some(found) => {
+                        layout::check_consumer(&wanted, found)?;
+                        if found.ack_wait == wanted.ack_wait { Ok(()) } else { change_pace(hints, wanted).await }
+                    }
                     None => make_consumer(hints, wanted).await,
                 }
             }
@@ -148,6 +151,14 @@ async fn make_consumers(hints: &Stream<()>) -> Result<(), QueueError> {
         .buffer_unordered(SETUP_PARALLEL)
         .try_collect()
         .await
+}
+
+/// Gives a lane that an earlier version made the pace of this one.
+async fn change_pace(hints: &Stream<()>, wanted: pull::Config) -> Result<(), QueueError> {
+    let what = format!("the lane {}", wanted.durable_name.as_deref().unwrap_or_default());
+    tracing::info!(what, ack_wait_s = wanted.ack_wait.as_secs(), "a lane is given another pace");
+    let changed = hints.create_consumer(wanted).await.map(|_| ());
+    changed.map_err(|error| QueueError::Setup { what, reason: error.to_string() })
 }
 
 /// Creates strictly: `create_consumer` would silently change one that is there.

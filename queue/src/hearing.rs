@@ -116,8 +116,8 @@ mod tests {
             (&[0, 5, 10], 21, false),
             // It stood still, which is known only now.
             (&[0, 5, 10, 21], 21, false),
-            (&[0, 5, 10, 21, 28], 36, false),
-            (&[0, 5, 10, 21, 28, 36], 37, true),
+            (&[0, 5, 10, 21, 28], 35, false),
+            (&[0, 5, 10, 21, 28, 35], 37, true),
         ] {
             let mut hearing = Hearing::new(LEASE, start);
             hearing.lost(&[silent], start);

@@ -21,9 +21,9 @@ use crate::error::QueueError;
 /// records rely on, and drop them.
 pub(crate) const LEVEL_MIN: usize = 3;
 
-/// How long a delivered hint may go without a sign of life. Only the backstop: holders are judged
-/// by their heartbeats.
-pub const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How long a delivered hint may go without a sign of life. Holders are judged by their
+/// heartbeats; this is for a worker that dies between taking a hint and claiming its job.
+pub const ACK_WAIT: Duration = Duration::from_secs(10);
 
 /// Pulls that may wait on one lane: the number of idle runners a farm may have.
 const WAITING_MAX: i64 = 16_384;
@@ -172,7 +172,8 @@ pub(crate) fn check_stream(wanted: &stream::Config, found: &stream::Config) -> R
     Ok(())
 }
 
-/// Compares a consumer with what was asked for.
+/// Compares a consumer with what was asked for, but for its [`ACK_WAIT`]: a pace that is changed in
+/// place, and not a shape.
 pub(crate) fn check_consumer(
     wanted: &pull::Config,
     found: &async_nats::jetstream::consumer::Config,
@@ -198,7 +199,7 @@ pub(crate) fn check_consumer(
             }
         )*};
     }
-    same!(filter_subject, ack_policy, ack_wait, max_deliver, max_ack_pending, max_waiting);
+    same!(filter_subject, ack_policy, max_deliver, max_ack_pending, max_waiting);
     Ok(())
 }
 

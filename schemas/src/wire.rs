@@ -4,8 +4,8 @@
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+    Deserializer, Serialize,
+    de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
 
 /// Largest record or message; NATS is configured to take a little more.
@@ -49,10 +49,8 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
 /// Reads a record of any format up to `newest`.
 pub fn decode_up_to<T: DeserializeOwned>(bytes: &[u8], newest: u32) -> Result<T, WireError> {
     // Before the record itself: a newer one may not even look like one.
-    match rmp_serde::from_slice::<Format>(bytes) {
-        Ok(Format(v)) if v > newest => Err(WireError::Newer { v, newest }),
-        _ => decode(bytes),
-    }
+    let v = format_of(bytes);
+    if v > newest { Err(WireError::Newer { v, newest }) } else { decode(bytes) }
 }
 
 /// Reads a record or message, whatever its format.
@@ -60,38 +58,48 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     Ok(rmp_serde::from_slice(bytes)?)
 }
 
-/// The field `v` of a record; 0 where it has none. The rest is not looked at.
-struct Format(u32);
+/// The field `v` of a record; 0 where it has none.
+fn format_of(bytes: &[u8]) -> u32 {
+    let mut found = 0;
+    // That the rest is left unread is an error to the reader, and what it is for: `v` is written
+    // first, and records are large.
+    let _ = Looking(&mut found).deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes));
+    found
+}
 
-impl<'de> Deserialize<'de> for Format {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Looking;
+struct Looking<'a>(&'a mut u32);
 
-        impl<'de> Visitor<'de> for Looking {
-            type Value = Format;
+impl<'de> DeserializeSeed<'de> for Looking<'_> {
+    type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a record with a format")
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Looking<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record with a format")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(field) = map.next_key::<&str>()? {
+            if field == "v" {
+                *self.0 = map.next_value()?;
+                break;
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Format, A::Error> {
-                // It is written first; elsewhere it is found all the same.
-                while let Some(field) = map.next_key::<&str>()? {
-                    if field == "v" {
-                        return map.next_value().map(Format);
-                    }
-                    map.next_value::<IgnoredAny>()?;
-                }
-                Ok(Format(0))
-            }
+            map.next_value::<IgnoredAny>()?;
         }
-
-        deserializer.deserialize_map(Looking)
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -3,12 +3,18 @@
 use std::time::{Duration, Instant};
 
 use framemill_queue::{Change, Queue, RecordError, Records};
-use framemill_schemas::subject::{KEYS_BUCKET, LEASES_BUCKET};
+use framemill_schemas::{
+    job::{JOB_VERSION, JobRecord, JobState},
+    lane::Priority,
+    subject::{JOBS_BUCKET, KEYS_BUCKET, LEASES_BUCKET},
+    wire::{self, WireError},
+};
 use futures_util::StreamExt;
 
 use crate::{
     proxy::Proxy,
     server::{Server, eventually, soon},
+    worker::{Worker, asset, job, key, output, reaches, submit},
 };
 
 fn texts(queue: &Queue) -> Records<String> {
@@ -144,6 +150,44 @@ async fn a_watch_tells_what_is_there_then_every_change() {
     let listed = records.list(">").await.unwrap();
     let keys: Vec<_> = listed.iter().map(|(key, value, _)| (key.as_str(), value.as_str())).collect();
     assert_eq!(keys, [("a.1", "v"), ("b.1", "y")]);
+}
+
+/// A record in a format of tomorrow is unreadable and stays as it is, byte for byte, whoever meets
+/// it: a reader, a watch, a worker that is told to look at it.
+#[tokio::test]
+async fn a_newer_record_is_left_alone() {
+    let server = Server::start().await;
+    let queue = server.connect().await;
+    let older = job(asset(), "job", Priority::Standard);
+    let revision = queue.jobs().create(&key(&older), &older).await.unwrap();
+    let newer = JobRecord { v: JOB_VERSION + 1, unit: "of tomorrow".to_owned(), ..older.clone() };
+    let bytes = wire::encode(&newer).unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let subject = format!("$KV.{JOBS_BUCKET}.{}", key(&older));
+    let context = async_nats::jetstream::new(client);
+    let stored = context.publish(subject.clone(), bytes.clone().into()).await.unwrap().await.unwrap();
+    assert!(stored.sequence > revision);
+
+    let unreadable =
+        |error: &RecordError| matches!(error, RecordError::Wire(WireError::Newer { v, .. }) if *v == newer.v);
+    assert!(queue.jobs().get(&key(&older)).await.is_err_and(|error| unreadable(&error)));
+    let mut changes = queue.jobs().watch(">").await.unwrap();
+    assert!(soon("the record", changes.next()).await.unwrap().is_err_and(|error| unreadable(&error)));
+    assert_eq!(soon("current", changes.next()).await.unwrap().unwrap(), Change::Current);
+    assert!(queue.jobs().list(">").await.is_err_and(|error| unreadable(&error)), "a list is whole or an error");
+
+    queue.dispatch(&older, revision).await.unwrap();
+    let mut worker = Worker::start(&queue, "a", 1);
+    let next = submit(&queue, "readable", Priority::Standard).await;
+    let begun = worker.next().await;
+    assert_eq!(begun.job.id, next.id, "the newer one is for newer workers");
+    begun.end(Ok(output()));
+    reaches(&queue, &next, JobState::Done).await;
+    worker.drained().await;
+    let stream = context.get_stream(format!("KV_{JOBS_BUCKET}")).await.unwrap();
+    let found = stream.get_last_raw_message_by_subject(&subject).await.unwrap();
+    assert_eq!((found.sequence, found.payload.to_vec()), (stored.sequence, bytes));
+    assert!(queue.waiting(&older).await.unwrap());
 }
 
 #[tokio::test]

@@ -163,6 +163,11 @@ impl Worker {
         Self::begin(queue, node, 1, true, lease)
     }
 
+    #[allow(dead_code)]
+    pub fn start_with_slots(queue: &Queue, node: &str, slots: usize, lease: Duration) -> Self {
+        Self::begin(queue, node, slots, true, lease)
+    }
+
     /// `obeys`: whether its handler ends when it is cancelled.
     pub fn start_as(queue: &Queue, node: &str, slots: usize, obeys: bool) -> Self {
         Self::begin(queue, node, slots, obeys, Duration::from_secs(2))

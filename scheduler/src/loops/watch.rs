@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use framemill_queue::{Change, Queue, Records};
+use framemill_queue::{Change, Queue, RecordError, Records};
+use framemill_schemas::wire::WireError;
 use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,8 @@ where
             while let Some(change) = changes.next().await {
                 match change {
                     Ok(change) => put(view, change),
+                    // Said once by the queue, not at each of its changes.
+                    Err(RecordError::Wire(WireError::Newer { .. })) => {}
                     Err(error) => tracing::warn!(error = %chain(&error), "record skipped"),
                 }
             }

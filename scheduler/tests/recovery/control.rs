@@ -24,13 +24,17 @@ pub struct Control {
 
 impl Control {
     pub async fn start(queue: &Queue) -> Self {
+        Self::start_with(queue, LEASE).await
+    }
+
+    pub async fn start_with(queue: &Queue, lease: Duration) -> Self {
         let (stop, view) = (CancellationToken::new(), View::default());
         {
             let (queue, view, stop) = (queue.clone(), view.clone(), stop.clone());
             tokio::spawn(async move {
                 tokio::join!(
                     watch::run(&queue, &view, &stop),
-                    reap::run(&queue, &view, LEASE, &stop),
+                    reap::run(&queue, &view, lease, &stop),
                     sweep::run(&queue, &view, &stop),
                 )
             });

@@ -5,6 +5,7 @@
 mod control;
 mod holders;
 mod outages;
+mod pace;
 #[allow(dead_code)]
 #[path = "../../../queue/tests/real/proxy.rs"]
 mod proxy;
