@@ -3,11 +3,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use framemill_schemas::{api::AssetView, finding::Report, ids::AssetId, submission::Submission};
+use framemill_schemas::{
+    api::{AssetView, Garbage},
+    finding::Report,
+    ids::AssetId,
+    submission::Submission,
+};
 use reqwest::{Client, Response, StatusCode};
 
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Longest wait for an answer that takes a look at the whole store.
+const LOOK: Duration = Duration::from_secs(120);
 /// Pause before an address is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -44,9 +51,16 @@ impl Api {
 
     /// Asks the farm to check a published asset.
     pub async fn check(&self, asset: AssetId, limit: Duration) -> Result<Report> {
-        let answer =
-            self.ask(0, limit, |address| self.client.post(format!("{address}/v1/assets/{asset}/check"))).await?;
+        let answer = self
+            .ask(0, limit, |address| self.client.post(format!("{address}/v1/assets/{asset}/check")).timeout(LOOK))
+            .await?;
         answer.json().await.context("the answer to a check is no report")
+    }
+
+    /// Asks the farm to collect what has outlived its use.
+    pub async fn collect(&self, limit: Duration) -> Result<Garbage> {
+        let answer = self.ask(0, limit, |address| self.client.post(format!("{address}/v1/gc")).timeout(LOOK)).await?;
+        answer.json().await.context("the answer to a collection is none")
     }
 
     /// Whether a role's health listener says that it is ready.

@@ -182,6 +182,7 @@ async fn audit_all(
     let kinds = faults.iter().filter(|(_, count)| count.struck > 0).map(|(kind, count)| (kind.clone(), count.struck));
     let judged = settle::judge(chaos, farm, witness, stream, &kinds.collect()).await?;
     let puts: Vec<String> = farm.seats.values().flat_map(|seat| seat.store.puts()).collect();
+    let vain: Vec<String> = farm.seats.values().flat_map(|seat| seat.store.vain_puts()).collect();
     let mut tricks = std::collections::BTreeMap::new();
     for taken in farm.seats.values().filter_map(|seat| seat.wrapper.as_ref()).map(wrapper::Wrapper::taken) {
         taken.into_iter().for_each(|(trick, count)| *tricks.entry(trick).or_default() += count);
@@ -198,7 +199,7 @@ async fn audit_all(
         kills: struck.iter().filter(|one| one.hit && one.fault.is_kill()).count() as u64,
         tricks,
         recovery: report::recoveries(&recoveries, struck),
-        work: report::work(&puts),
+        work: report::work(&puts, &vain),
         assets: judged.fates,
         failed_starts: farm.seats.values().map(|seat| seat.process.failed_starts()).sum(),
         duplicate_commits: judged.duplicate_commits,

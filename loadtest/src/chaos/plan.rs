@@ -22,7 +22,7 @@ const FIRST_MS: u64 = 4_000;
 /// Pauses between faults.
 const GAP_MS: (u64, u64) = (500, 3_000);
 /// Longer than any lease of the farm: whoever wakes up after it was given up.
-const STOPPED_MS: (u64, u64) = (16_000, 21_000);
+const STOPPED_MS: (u64, u64) = (6_000, 20_000);
 /// How long a process that was struck is left alone afterwards: it is to begin something.
 const REST_MS: u64 = 1_500;
 /// A farm that heals itself gets time between troubles that strike all of it.

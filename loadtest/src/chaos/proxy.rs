@@ -24,10 +24,12 @@ use tokio::{
 
 use super::{
     fault::{Link, Trouble},
-    requests::Requests,
+    requests::{Head, Requests},
 };
 
 const BUFFER_BYTES: usize = 64 * 1024;
+/// How the answer to a conditional put begins whose name is taken.
+const EXISTS: &[u8] = b"HTTP/1.1 412";
 /// How long the rest of a request is waited for before it is answered anyway.
 const REST: Duration = Duration::from_secs(5);
 
@@ -48,7 +50,9 @@ struct Shared {
     /// Which start of the process it serves.
     start: AtomicU64,
     /// Segments that were put, each once for a start of the process.
-    puts: Mutex<BTreeSet<(u64, String)>>,
+    puts: Mutex<BTreeSet<Put>>,
+    /// Those of them that were stored already.
+    vain: Mutex<BTreeSet<Put>>,
 }
 
 impl Proxy {
@@ -56,7 +60,8 @@ impl Proxy {
     pub async fn start(target: String, link: Link) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared { target, link, start: AtomicU64::new(0), puts: Mutex::default() });
+        let shared =
+            Arc::new(Shared { target, link, start: AtomicU64::new(0), puts: Mutex::default(), vain: Mutex::default() });
         let (trouble, watching) = watch::channel(None);
         let accepting = tokio::spawn(accept(listener, shared.clone(), watching));
         Ok(Self { port, trouble, shared, accepting })
@@ -67,6 +72,11 @@ impl Proxy {
         self.trouble.send_replace(trouble);
     }
 
+    /// Whether there is trouble now.
+    pub fn is_troubled(&self) -> bool {
+        self.trouble.borrow().is_some()
+    }
+
     /// What is put from now on is put by another start of the process.
     pub fn next_start(&self) {
         self.shared.start.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +84,12 @@ impl Proxy {
 
     /// Paths of the segments that were put, once for each start of the process that put them.
     pub fn puts(&self) -> Vec<String> {
-        self.shared.puts().iter().map(|(_, path)| path.clone()).collect()
+        named(&self.shared.puts)
+    }
+
+    /// Paths of those that the store had already.
+    pub fn vain_puts(&self) -> Vec<String> {
+        named(&self.shared.vain)
     }
 }
 
@@ -84,16 +99,23 @@ impl Drop for Proxy {
     }
 }
 
-impl Shared {
-    fn puts(&self) -> std::sync::MutexGuard<'_, BTreeSet<(u64, String)>> {
-        self.puts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+type Put = (u64, String);
 
-    fn saw(&self, method: &str, path: &str) {
-        let path = path.split('?').next().unwrap_or_default();
-        if method == "PUT" && path.ends_with(".m4s") {
-            self.puts().insert((self.start.load(Ordering::Relaxed), path.to_owned()));
-        }
+fn named(puts: &Mutex<BTreeSet<Put>>) -> Vec<String> {
+    let puts = puts.lock().unwrap_or_else(PoisonError::into_inner);
+    puts.iter().map(|(_, path)| path.clone()).collect()
+}
+
+fn note(puts: &Mutex<BTreeSet<Put>>, put: &Put) {
+    puts.lock().unwrap_or_else(PoisonError::into_inner).insert(put.clone());
+}
+
+impl Shared {
+    /// A request as a put of a segment, where it is one.
+    fn put(&self, head: &Head) -> Option<Put> {
+        let path = head.path.split('?').next().unwrap_or_default();
+        let is_put = head.method == "PUT" && path.ends_with(".m4s");
+        is_put.then(|| (self.start.load(Ordering::Relaxed), path.to_owned()))
     }
 }
 
@@ -122,6 +144,8 @@ async fn carry(client: TcpStream, shared: &Shared, mut trouble: watch::Receiver<
     let (mut up, mut down) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
     let mut requests = Requests::default();
     let mut carried = 0_usize;
+    // The segment whose answer is awaited: a client asks one thing at a time.
+    let mut asked = None;
     loop {
         let now = *trouble.borrow_and_update();
         let left = match now {
@@ -157,7 +181,10 @@ async fn carry(client: TcpStream, shared: &Shared, mut trouble: watch::Receiver<
                         to_client.write_all(answer(status).as_bytes()).await?;
                         return to_client.shutdown().await;
                     }
-                    heads.iter().for_each(|head| shared.saw(&head.method, &head.path));
+                    if let Some(head) = heads.last() {
+                        asked = shared.put(head);
+                        asked.iter().for_each(|put| note(&shared.puts, put));
+                    }
                 }
                 to_server.write_all(&up[..count]).await?;
                 carried += count;
@@ -166,6 +193,9 @@ async fn carry(client: TcpStream, shared: &Shared, mut trouble: watch::Receiver<
                 let count = count?.min(left);
                 if count == 0 {
                     return Ok(());
+                }
+                if let Some(put) = asked.as_ref().filter(|_| down[..count].starts_with(EXISTS)) {
+                    note(&shared.vain, put);
                 }
                 to_client.write_all(&down[..count]).await?;
                 carried += count;

@@ -8,7 +8,12 @@ use std::{
 use framemill_schemas::finding::Finding;
 use serde::Serialize;
 
-use super::{audit::fates::Fates, fault::Fault, strike::Struck, witness::Recovery};
+use super::{
+    audit::fates::Fates,
+    fault::{Fault, Member},
+    strike::Struck,
+    witness::Recovery,
+};
 
 /// Findings that are shown of one code; the rest are counted.
 const SHOWN_MAX: usize = 20;
@@ -87,7 +92,9 @@ pub struct Work {
     pub segments: u64,
     /// Puts of a segment by another start of a process than the first.
     pub repeated: u64,
-    /// The second as a share of both.
+    /// Puts of a segment that was stored already: encoded in vain, or an answer was lost.
+    pub in_vain: u64,
+    /// The repeated ones as a share of all puts.
     pub share: f64,
 }
 
@@ -101,34 +108,37 @@ pub fn count(struck: &[Struck]) -> BTreeMap<String, Count> {
     counts
 }
 
-/// Puts by path, each once for a start of a process.
-pub fn work(puts: &[String]) -> Work {
+/// Puts by path, each once for a start of a process, and those that the store had already.
+pub fn work(puts: &[String], vain: &[String]) -> Work {
     let segments = puts.iter().collect::<BTreeSet<_>>().len() as u64;
     let repeated = puts.len() as u64 - segments;
     let share = if puts.is_empty() { 0.0 } else { repeated as f64 / puts.len() as f64 };
-    Work { segments, repeated, share }
+    Work { segments, repeated, in_vain: vain.len() as u64, share }
 }
 
 /// Recovery times, with those told apart that no other fault disturbed.
 pub fn recoveries(recoveries: &[Recovery], struck: &[Struck]) -> Recoveries {
     let spread = |of: Vec<&Recovery>| spread(of.iter().map(|one| one.claimed_ms - one.killed_ms).collect());
-    let disturbed = |one: &Recovery| {
-        let overlaps = |fault: &&Struck| fault.began_ms < one.claimed_ms && fault.ended_ms > one.killed_ms;
-        struck.iter().filter(|fault| fault.hit).filter(overlaps).any(disturbs)
-    };
+    let disturbed = |one: &Recovery| struck.iter().filter(|fault| fault.hit).any(|fault| disturbs(fault, one));
     let quiet = recoveries.iter().filter(|one| one.had_room && !disturbed(one)).collect();
     Recoveries { undisturbed: spread(quiet), all: spread(recoveries.iter().collect()) }
 }
 
-/// Whether a fault takes away what a recovery needs besides a worker: NATS, the store, or a
-/// scheduler, which holds the lease of the reaper.
-fn disturbs(fault: &Struck) -> bool {
-    use super::fault::Member::{Packager, Scheduler, Worker};
-    match (&fault.fault, fault.member) {
-        (Fault::KillNats { .. } | Fault::Store { .. }, _) | (_, Some(Scheduler(_))) => true,
-        // Room was looked for at the kill: whoever was struck by then offered none.
-        (Fault::Stop { .. } | Fault::Network { .. }, Some(Worker(_))) => true,
-        (_, Some(Worker(_) | Packager(_)) | None) => false,
+/// How long a scheduler's end or sleep may delay others: it may hold the reaper's lease, and then
+/// another takes that over first.
+const HANDOVER_MS: i64 = 10_000;
+
+/// Whether a fault took away what a recovery needs besides a worker: NATS, the store, or the
+/// scheduler whose reaper takes jobs back. Room was looked for at the kill, so other workers
+/// disturb it only when they are struck after that.
+fn disturbs(fault: &Struck, one: &Recovery) -> bool {
+    let overlaps = |from_ms: i64, to_ms: i64| from_ms < one.claimed_ms && to_ms > one.killed_ms;
+    match (fault.fault, fault.member) {
+        (Fault::KillNats { .. } | Fault::Store { .. }, _) => overlaps(fault.began_ms, fault.ended_ms),
+        (Fault::Network { .. }, Some(Member::Scheduler(_))) => overlaps(fault.began_ms, fault.ended_ms + HANDOVER_MS),
+        (_, Some(Member::Scheduler(_))) => overlaps(fault.began_ms, fault.began_ms + HANDOVER_MS),
+        (_, Some(Member::Worker(_))) => overlaps(fault.began_ms, fault.ended_ms) && fault.began_ms > one.killed_ms,
+        (_, Some(Member::Packager(_)) | None) => false,
     }
 }
 
@@ -173,8 +183,12 @@ impl fmt::Display for Report {
                 "killed to claimed elsewhere, {name}: {count} jobs, p50 {p50_ms} ms, p99 {p99_ms} ms, max {max_ms} ms"
             )?;
         }
-        let Work { segments, repeated, share } = self.work;
-        writeln!(f, "repeated work: {repeated} puts again of {segments} segments, {:.1} %", share * 100.0)?;
+        let Work { segments, repeated, in_vain, share } = self.work;
+        writeln!(
+            f,
+            "repeated work: {repeated} puts again of {segments} segments, {:.1} %; {in_vain} puts of what was stored already",
+            share * 100.0
+        )?;
         let Fates { accepted, submitted_twice, published, failed, lost } = &self.assets;
         let failures: u64 = failed.values().sum();
         let codes = failed.iter().fold(String::new(), |mut text, (code, count)| {
@@ -214,10 +228,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::fault::{Member, Whom},
-        *,
-    };
+    use super::{super::fault::Whom, *};
 
     #[test]
     fn ranks_are_of_what_was_measured() {
@@ -229,7 +240,7 @@ mod tests {
     #[test]
     fn a_segment_put_by_two_starts_is_repeated_once() {
         let puts = ["a", "a", "b", "c"].map(str::to_owned);
-        assert_eq!(work(&puts), Work { segments: 3, repeated: 1, share: 0.25 });
+        assert_eq!(work(&puts, &puts[..1]), Work { segments: 3, repeated: 1, in_vain: 1, share: 0.25 });
     }
 
     #[test]
@@ -237,12 +248,14 @@ mod tests {
         let recovery = |had_room| Recovery { killed_ms: 1000, claimed_ms: 5000, had_room };
         let struck = |fault, member, began_ms, ended_ms| Struck { fault, member, began_ms, ended_ms, hit: true };
         let kill = |member| Fault::Kill { whom: Whom::Member(member), pause_ms: 1 };
-        let worker = struck(kill(Member::Worker(1)), Some(Member::Worker(1)), 1000, 1500);
+        let worker = struck(kill(Member::Worker(1)), Some(Member::Worker(1)), 999, 1500);
+        let other = struck(kill(Member::Worker(2)), Some(Member::Worker(2)), 3000, 3500);
         let scheduler = struck(kill(Member::Scheduler(1)), Some(Member::Scheduler(1)), 2000, 2500);
         let nats_before = struck(Fault::KillNats { for_ms: 5 }, None, 1, 900);
         let counted = |had_room, struck: &[Struck]| recoveries(&[recovery(had_room)], struck).undisturbed.count;
         assert_eq!(counted(true, &[worker, nats_before]), 1);
         assert_eq!(counted(true, &[worker, scheduler]), 0);
+        assert_eq!(counted(true, &[worker, other]), 0);
         assert_eq!(counted(true, &[Struck { hit: false, ..scheduler }]), 1);
         assert_eq!(counted(false, &[worker]), 0);
     }

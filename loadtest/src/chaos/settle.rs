@@ -117,6 +117,10 @@ pub async fn judge(
     let duplicate_commits = twice.iter().filter(|finding| finding.code.ends_with("-twice")).count() as u64;
     findings.extend(twice);
 
+    // Before outputs are examined: what it takes away and should not have is found there.
+    if let Err(error) = farm.api.collect(CHECK).await {
+        findings.push(Finding::error("collection-failed", "the API", format!("{error:#}"), "what was collected"));
+    }
     let mut invalid_outputs = 0;
     for (id, clip) in &stream.accepted {
         let Some(asset) = assets.get(id).filter(|asset| asset.state == AssetState::Published) else { continue };

@@ -98,13 +98,15 @@ fn kill(farm: &Farm, witness: &Witness, victim: Member, pause: Duration) -> bool
     seat.process.kill(pause)
 }
 
-/// Whether a worker other than `victim` could take its jobs: awake, ready, and with room for
-/// all of them.
+/// Whether a worker other than `victim` could take its jobs: awake, ready, connected, and with
+/// room for all of them.
 fn has_room(farm: &Farm, witness: &Witness, victim: Member) -> bool {
     let held = witness.seen().held();
     let of = |member: Member| held.get(&member.to_string()).copied().unwrap_or(0);
     let others = farm.seats.iter().filter(|(member, seat)| {
-        matches!(member, Member::Worker(_)) && **member != victim && seat.process.is_awake() && seat.process.is_ready()
+        let free = seat.process.is_awake() && seat.process.is_ready();
+        let reaches = !seat.nats.is_troubled() && !seat.store.is_troubled();
+        matches!(member, Member::Worker(_)) && **member != victim && free && reaches
     });
     others.map(|(member, _)| SLOTS.saturating_sub(of(*member))).sum::<u64>() >= of(victim)
 }

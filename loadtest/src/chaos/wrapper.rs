@@ -126,7 +126,7 @@ mod tests {
         let shows = folder.join("shows");
         std::fs::write(&shows, format!("#!/bin/sh\necho \"$*\"\necho \"${MARK}\"\n")).unwrap();
         std::fs::set_permissions(&shows, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Wrapper::write(folder, "worker-1", &shows, "the mark").unwrap()
+        Wrapper::write(folder, "worker-1", &shows, "the-mark").unwrap()
     }
 
     fn run(wrapper: &Wrapper, args: &[&str]) -> std::process::Output {
@@ -144,7 +144,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let wrapper = wrapper(folder.path());
         wrapper.arm(Trick::Crash).unwrap();
-        assert_eq!(said(&run(&wrapper, &["-i", "x", "-encoders"])), "-i x -encoders\nthe mark\n");
+        assert_eq!(said(&run(&wrapper, &["-i", "x", "-encoders"])), "-i x -encoders\nthe-mark\n");
         assert!(wrapper.taken().is_empty());
     }
 
@@ -153,8 +153,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let wrapper = wrapper(folder.path());
         wrapper.arm(Trick::Short).unwrap();
-        assert_eq!(said(&run(&wrapper, &ENCODE)), "-readrate 3 -i a b -c:v libx264 -x -t 1 pipe:100\nthe mark\n");
-        assert_eq!(said(&run(&wrapper, &ENCODE)), "-readrate 3 -i a b -c:v libx264 -x pipe:100\nthe mark\n");
+        assert_eq!(said(&run(&wrapper, &ENCODE)), "-readrate 3 -i a b -c:v libx264 -x -t 1 pipe:100\nthe-mark\n");
+        assert_eq!(said(&run(&wrapper, &ENCODE)), "-readrate 3 -i a b -c:v libx264 -x pipe:100\nthe-mark\n");
         wrapper.arm(Trick::Crash).unwrap();
         assert!(run(&wrapper, &ENCODE).status.code().is_none(), "ended by a signal");
         wrapper.arm(Trick::Flood).unwrap();

@@ -152,7 +152,9 @@ fn media_playlists(master: &str) -> BTreeSet<(Kind, String)> {
     let mut lines = master.lines();
     while let Some(line) = lines.next() {
         if line.starts_with("#EXT-X-STREAM-INF:") {
-            found.extend(lines.next().map(|uri| (Kind::Picture, uri.trim().to_owned())));
+            // A variant without a picture has no size.
+            let kind = if line.contains("RESOLUTION=") { Kind::Picture } else { Kind::Sound };
+            found.extend(lines.next().map(|uri| (kind, uri.trim().to_owned())));
         } else if line.starts_with("#EXT-X-MEDIA:TYPE=AUDIO") {
             found.extend(attribute(line, "URI").map(|uri| (Kind::Sound, uri)));
         }
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn playlists_are_followed() {
         let master = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"g1-x/audio-s.m3u8\"\n\
-                      #EXT-X-STREAM-INF:BANDWIDTH=1\ng1-x/video-a.m3u8\n\
+                      #EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=2x2\ng1-x/video-a.m3u8\n\
                       #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"g1-x/iframe-a.m3u8\"\n";
         let found: Vec<_> = media_playlists(master).into_iter().collect();
         let want = [(Kind::Picture, "g1-x/video-a.m3u8".to_owned()), (Kind::Sound, "g1-x/audio-s.m3u8".to_owned())];

@@ -7,7 +7,7 @@ use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     finding::Finding,
     ids::AssetId,
-    object::{MASTER_PLAYLIST, MPD, REPORT, asset_folder, generation_folder},
+    object::{INDEX, MASTER_PLAYLIST, MPD, REPORT, asset_folder, generation_folder},
 };
 use framemill_storage::Listed;
 
@@ -35,8 +35,8 @@ pub fn orphans(
             continue;
         }
         published.extend([format!("{folder}/{MASTER_PLAYLIST}"), format!("{folder}/{MPD}")]);
-        published.insert(format!("{}/{REPORT}", generation_folder(&asset.tenant, asset.id, &asset.generation)));
-        published.extend(asset.published.iter().flat_map(|published| &published.index).map(|index| index.key.clone()));
+        let generation = generation_folder(&asset.tenant, asset.id, &asset.generation);
+        published.extend([REPORT, INDEX].map(|name| format!("{generation}/{name}")));
     }
     let is_known = |key: &String| {
         committed.contains_key(key) || published.contains(key) || others.iter().any(|folder| key.starts_with(folder))
