@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 use super::*;
 
+mod repair;
+
 const LADDER: &str = "
 name: test
 gop_s: 2

@@ -11,7 +11,7 @@ use framemill_schemas::{
 };
 use framemill_storage::Store;
 
-use super::{Decision, OpError, asset_event, change_asset, generation, now_ms, refuse};
+use super::{CAS_TRIES_MAX, Decision, OpError, asset_event, change_asset, generation, now_ms, refuse};
 use crate::{
     fold::{self, FoldError},
     repair::{begin, outdated},
@@ -54,31 +54,44 @@ pub async fn open(
     id: AssetId,
     visible: impl Fn(&Tenant) -> bool,
 ) -> Result<Opened, OpError> {
-    let found = queue.assets().get(&id.to_string()).await?;
-    let (asset, revision) = found.filter(|(asset, _)| visible(&asset.tenant)).ok_or(OpError::NoAsset(id))?;
-    let Some(published) = asset.published.as_ref().filter(|_| asset.state == AssetState::Published) else {
-        return Err(refuse(&asset, "only what is published can be checked"));
-    };
-    let mut finding = None;
-    if let Some(object) = &published.index {
-        if let Some(index) = fold::read(store, object).await? {
-            return Ok(Opened { object: object.clone(), asset, index, finding });
+    let mut tries = 0;
+    loop {
+        let found = queue.assets().get(&id.to_string()).await?;
+        let (asset, revision) = found.filter(|(asset, _)| visible(&asset.tenant)).ok_or(OpError::NoAsset(id))?;
+        let Some(published) = asset.published.as_ref().filter(|_| asset.state == AssetState::Published) else {
+            return Err(refuse(&asset, "only what is published can be checked"));
+        };
+        let mut finding = None;
+        if let Some(object) = &published.index {
+            if let Some(index) = fold::read(store, object).await? {
+                return Ok(Opened { object: object.clone(), asset, index, finding });
+            }
+            let expected = format!("{} bytes of digest {}", object.bytes, object.digest);
+            finding = Some(Finding::error("index-missing", &object.key, "not there as it was stored", expected));
         }
-        let expected = format!("{} bytes of digest {}", object.bytes, object.digest);
-        finding = Some(Finding::error("index-missing", &object.key, "not there as it was stored", expected));
+        let entry = AssetEntry { record: asset, revision };
+        if let Some(folded) = fold::fold(queue, store, &entry).await? {
+            return read_back(store, folded.record, finding).await;
+        }
+        // Somebody else was faster, or its jobs do not say enough.
+        let is_same = queue.assets().get(&id.to_string()).await?.is_some_and(|(_, now)| now == revision);
+        if is_same || tries == CAS_TRIES_MAX {
+            return Err(refuse(
+                &entry.record,
+                "its index is gone and so are its jobs; submit its source again to make another",
+            ));
+        }
+        tries += 1;
     }
-    let entry = AssetEntry { record: asset, revision };
-    let Some(folded) = fold::fold(queue, store, &entry).await? else {
-        return Err(refuse(
-            &entry.record,
-            "neither its index nor its jobs are there, or it is being changed; check again, or submit its source again",
-        ));
-    };
-    let object = folded.record.published.as_ref().and_then(|published| published.index.clone());
-    let object = object.expect("a folded asset has an index");
-    let index = fold::read(store, &object).await?;
-    let index = index.ok_or_else(|| refuse(&folded.record, "its index cannot be read back; check again"))?;
-    Ok(Opened { asset: folded.record, index, object, finding })
+}
+
+/// What was just folded.
+async fn read_back(store: &Store, asset: AssetRecord, finding: Option<Finding>) -> Result<Opened, OpError> {
+    let object = asset.published.as_ref().and_then(|published| published.index.clone());
+    let unreadable = || refuse(&asset, "its index cannot be read back; check again");
+    let object = object.ok_or_else(unreadable)?;
+    let index = fold::read(store, &object).await?.ok_or_else(unreadable)?;
+    Ok(Opened { asset, index, object, finding })
 }
 
 /// Looks whether every object of a published asset is still the one that was validated; what is
