@@ -161,7 +161,7 @@ async fn what_a_killed_worker_left_behind_goes_when_the_next_one_starts() {
     // A mark of a process of this machine that does not exist (any more).
     let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap().display().to_string();
     let namespace: String = namespace.chars().filter(char::is_ascii_digit).collect();
-    let stray = Command::new("sleep")
+    let mut stray = Command::new("sleep")
         .arg("1000")
         .env("FRAMEMILL_CHILD", format!("{namespace}/{}/1/7", i32::MAX))
         .spawn()
@@ -169,6 +169,8 @@ async fn what_a_killed_worker_left_behind_goes_when_the_next_one_starts() {
     let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
     toolchains().await;
     is_gone(&stray.id().to_string()).await;
+    // Whoever killed it may have waited for it too.
+    let _ = stray.wait();
     assert_eq!(other.try_wait().unwrap(), None, "a process without a mark is nobody's stray");
     other.kill().unwrap();
     other.wait().unwrap();
