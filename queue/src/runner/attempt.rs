@@ -93,7 +93,16 @@ impl<H: Handler> Runner<H> {
                             fail::fail_point!("claim/stored", |_| std::process::abort());
                             tracing::info!(job = %claimed.id, unit = claimed.unit, attempt = claimed.attempt, "claimed");
                             let key = hint.record;
-                            return Some(Held { key, job: claimed, revision, holder, message, notices, fenced: false });
+                            return Some(Held {
+                                key,
+                                job: claimed,
+                                revision,
+                                holder,
+                                message,
+                                notices,
+                                fenced: false,
+                                recalled: false,
+                            });
                         }
                         Err(RecordError::Fenced | RecordError::Exists) => {}
                         // Should the claim arrive later after all, nobody says its nonce, and

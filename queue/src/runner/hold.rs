@@ -39,6 +39,8 @@ pub(super) struct Held {
     pub notices: Subscriber,
     /// Whether the claim was lost.
     pub fenced: bool,
+    /// Whether it is given back because the node is to be empty.
+    pub recalled: bool,
 }
 
 type Look = Pin<Box<dyn Future<Output = Result<Option<(JobRecord, u64)>, RecordError>> + Send>>;
@@ -91,6 +93,7 @@ impl<H: Handler> Runner<H> {
                 }
                 () = handed_back(&mut standing), if !cancel.is_cancelled() => {
                     tracing::info!(job = %held.job.id, "the node is to be empty: the job is given back");
+                    held.recalled = true;
                     cancel.cancel();
                     false
                 }

@@ -49,7 +49,7 @@ impl<H: Handler> Runner<H> {
             tracing::warn!(job = %held.job.id, "the claim was lost; what was made is dropped");
             return Ended::Idle;
         }
-        let mut outcome = self.outcome(result);
+        let mut outcome = self.outcome(result, held.recalled);
         let ended = match &outcome {
             Outcome::Released { rest } if !rest.is_zero() => Ended::Outage,
             Outcome::Released { .. } => Ended::Idle,
@@ -105,12 +105,10 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    fn outcome(&self, result: Result<JobOutput, Failure>) -> Outcome {
+    fn outcome(&self, result: Result<JobOutput, Failure>, recalled: bool) -> Outcome {
         match result {
             Ok(output) => Outcome::Made(Box::new(output)),
-            Err(_) if self.stop.is_cancelled() || self.standing.borrow().hands_back => {
-                Outcome::Released { rest: Duration::ZERO }
-            }
+            Err(_) if recalled || self.stop.is_cancelled() => Outcome::Released { rest: Duration::ZERO },
             Err(failure) if OUTAGES.contains(&failure.code.as_str()) => {
                 tracing::warn!(reason = failure.reason, "an outage ended an attempt");
                 Outcome::Released { rest: REST }

@@ -12,7 +12,7 @@ use crate::{
     http::{problem, raw},
 };
 
-async fn key(farm: &Farm, tenant: &str, role: AccessRole) -> String {
+pub async fn key(farm: &Farm, tenant: &str, role: AccessRole) -> String {
     let request = KeyRequest { tenant: tenant.parse().unwrap(), role, label: "test".to_owned() };
     create_key(&farm.queue, request, 1).await.unwrap().token
 }

@@ -7,6 +7,7 @@ mod events;
 mod farm;
 mod http;
 mod lists;
+mod nodes;
 mod preview;
 mod submission;
 mod transitions;
