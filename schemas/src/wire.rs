@@ -97,6 +97,7 @@ impl<'de> Visitor<'de> for Looking<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde::Deserialize;
 

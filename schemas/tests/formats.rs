@@ -24,7 +24,8 @@ fn an_asset_of_format_1_is_read() {
 
 #[test]
 fn jobs_of_format_1_are_read() {
-    let files: [(&[u8], JobKind, fn(&JobOutput) -> bool); 5] = [
+    type Fits = fn(&JobOutput) -> bool;
+    let files: [(&[u8], JobKind, Fits); 5] = [
         (include_bytes!("formats/probe-1.msgpack"), JobKind::Probe, |made| matches!(made, JobOutput::Probe(_))),
         (include_bytes!("formats/audio-1.msgpack"), JobKind::Audio, |made| matches!(made, JobOutput::Parts(_))),
         (include_bytes!("formats/package-1.msgpack"), JobKind::Package, |made| matches!(made, JobOutput::Package(_))),

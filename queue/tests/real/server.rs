@@ -47,15 +47,18 @@ impl Server {
     }
 
     /// Stops it where it stands; connections stay open.
+    #[allow(dead_code, reason = "for the recovery tests, which share this file")]
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
     /// Lets it go on.
+    #[allow(dead_code, reason = "for the recovery tests, which share this file")]
     pub fn resume(&self) {
         self.signal("-CONT");
     }
 
+    #[allow(dead_code, reason = "for the recovery tests, which share this file")]
     fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());

@@ -163,7 +163,7 @@ impl Worker {
         Self::begin(queue, node, 1, true, lease)
     }
 
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "for the recovery tests, which share this file")]
     pub fn start_with_slots(queue: &Queue, node: &str, slots: usize, lease: Duration) -> Self {
         Self::begin(queue, node, slots, true, lease)
     }

@@ -5,6 +5,7 @@
 //! `server` is the model, and knows what must never happen; `world` is time, the network and its
 //! faults; `attempt` and `node` are a worker, `keeper` and `errand` a scheduler. Nothing here may
 //! be random but through the seed.
+#![allow(clippy::print_stderr)]
 
 mod attempt;
 mod errand;
