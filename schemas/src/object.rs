@@ -124,6 +124,7 @@ fn generation_of(name: &str) -> Option<Generation> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

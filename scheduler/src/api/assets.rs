@@ -294,7 +294,7 @@ pub async fn check(
     let opened = ops::open_check(&state.queue, &state.store, id, |tenant| caller.sees(tenant)).await?;
     let parts = CheckParts { deep: query.deep, repair: query.repair };
     let work = async move { ops::check(&state.queue, &state.store, opened, parts).await };
-    Ok(slow_answer(work).await?)
+    slow_answer(work).await
 }
 
 /// Remove an asset: what is being made is cancelled, what is published disappears, then its
