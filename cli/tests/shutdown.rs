@@ -116,3 +116,37 @@ fn a_whole_farm_ends_and_goes_on_where_it_was() {
     wrapper.forget("hold-encode");
     published_without_a_failure(&api, &id);
 }
+
+/// With NATS away nothing can be handed back: the reaper finds it later. No role waits for that.
+#[test]
+fn roles_end_in_time_without_nats() {
+    let place = Place::new();
+    let wrapper = Wrapper::new(&place);
+    clip(&place.path().join("clip.mp4"), 4, "128x72");
+    let mut farm = Separate::start(&place);
+    farm.set("FFMPEG__FFMPEG", wrapper.script.display().to_string());
+    let scheduler = farm.role(&place, "scheduler", "s", None);
+    let worker = farm.role(&place, "worker", "w", None);
+    let packager = farm.role(&place, "packager", "p", None);
+    wrapper.tell("hold-encode", "");
+    let file = place.path().canonicalize().unwrap().join("clip.mp4").display().to_string();
+    let body = serde_json::json!({ "source": file, "ladder": tiny_ladder() });
+    let (_, _, title) = post_asset(&scheduler.api, &body, "k").unwrap();
+    let id = title["id"].as_str().unwrap().to_owned();
+    wait("an encode", 60, || running_on(&scheduler.api, &id, "transcode", "w"));
+    farm.kill_nats();
+    let begun = Instant::now();
+    let mut roles = [("scheduler", scheduler), ("worker", worker), ("packager", packager)];
+    for (_, role) in &roles {
+        role.process.signal(Signal::SIGTERM);
+    }
+    for (name, role) in &mut roles {
+        let process = &mut role.process.0;
+        let status = wait(&format!("{name} to end"), 60, || process.try_wait().unwrap());
+        let took = begun.elapsed();
+        println!("shutdown: {name} without NATS ended after {took:?}, {status}");
+        assert!(took <= PROMISE, "{name} took {took:?}");
+    }
+    let left = processes_with(wrapper.script.to_str().unwrap());
+    assert_eq!(left, Vec::<String>::new());
+}

@@ -19,7 +19,7 @@ use super::{Place, Running, get, outside, wait_or};
 pub struct Separate {
     environment: Vec<(String, String)>,
     store: Option<(CancellationToken, std::thread::JoinHandle<()>)>,
-    _nats: outside::Nats,
+    nats: Option<outside::Nats>,
 }
 
 /// A role that runs.
@@ -46,12 +46,17 @@ impl Separate {
             ("SOURCES__FOLDERS", folder),
         ];
         let environment = environment.map(|(key, value)| (format!("FRAMEMILL_{key}"), value)).into();
-        Self { environment, store: Some(serve(&place.path().join("store"), listener)), _nats: nats }
+        Self { environment, store: Some(serve(&place.path().join("store"), listener)), nats: Some(nats) }
     }
 
     /// Sets something for every role that is started from now on.
     pub fn set(&mut self, key: &str, value: impl Into<String>) {
         self.environment.push((format!("FRAMEMILL_{key}"), value.into()));
+    }
+
+    /// Takes NATS away for good.
+    pub fn kill_nats(&mut self) {
+        self.nats = None;
     }
 
     /// Where every role finds the farm.

@@ -1,6 +1,9 @@
 //! `/v1/dead`: jobs whose attempts are spent.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use axum::{Json, extract::State, http::StatusCode};
 use framemill_schemas::{
@@ -147,11 +150,14 @@ pub async fn redrive_batch(
     let mut asked = HashMap::new();
     for job in found.items {
         let asset = (job.asset, job.generation);
-        if !asked.contains_key(&asset) {
-            let outcome = if dry_run { may_redrive(&state, &job) } else { ops::redrive(&state.queue, &job).await };
-            asked.insert(asset, settled(outcome)?);
-        }
-        book(&mut batch, job.id, asked[&asset].clone());
+        let outcome = match asked.entry(asset) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let outcome = if dry_run { may_redrive(&state, &job) } else { ops::redrive(&state.queue, &job).await };
+                new.insert(settled(outcome)?)
+            }
+        };
+        book(&mut batch, job.id, outcome.clone());
     }
     Ok(Json(batch))
 }
