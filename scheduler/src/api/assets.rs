@@ -21,10 +21,10 @@ use super::{
     ApiState,
     asset_view::{asset_view, report as report_of},
     cursor::page,
-    slow::slow_answer,
     extract::{AssetPath, JsonBody, Query},
     guard::{Operator, Viewer},
     problem::{ApiError, Kind, Problems},
+    slow::slow_answer,
 };
 use crate::{
     access::Caller,
