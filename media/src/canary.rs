@@ -85,7 +85,7 @@ fn wrong(song: Song, what: String) -> Failure {
     Failure::new(Class::Resource, "canary-failed", format!("a canary of {song:?}: {what}"))
 }
 
-/// Seconds of sound, as ffmpeg's source filter takes them: whole frames of AAC.
+/// Samples of sound of a canary: whole frames of AAC.
 pub(crate) fn sound_samples() -> u64 {
     SOUND_FRAMES * AAC_FRAME_SAMPLES
 }
