@@ -13,8 +13,10 @@ use tokio::process::Command;
 
 /// Seconds of the clips.
 const SECONDS: [u32; 4] = [2, 6, 11, 20];
+/// Name of their sound rendition.
+pub const SOUND: &str = "stereo";
 /// Frames per second of all of them.
-const RATE: u32 = 25;
+pub const RATE: u32 = 25;
 
 /// A source.
 #[derive(Clone, Debug)]
@@ -58,7 +60,7 @@ pub fn submission(clip: &Clip) -> Submission {
         ladder: LadderChoice::Inline(json!({
             "name": "chaos", "gop_s": 1, "segment_s": 2,
             "video": [rung("96p", 96, 150), rung("64p", 64, 80)],
-            "audio": [{"name": "stereo", "codec": "aac", "channels": 2, "bitrate_kbps": 64}],
+            "audio": [{"name": SOUND, "codec": "aac", "channels": 2, "bitrate_kbps": 64}],
         })),
         tenant: None,
         priority: framemill_schemas::lane::Priority::Standard,

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{
     audit::fates::Fates,
+    clips::SOUND,
     fault::{Fault, Member},
     strike::Struck,
     witness::Recovery,
@@ -92,8 +93,11 @@ pub struct Work {
     pub segments: u64,
     /// Puts of a segment by another start of a process than the first.
     pub repeated: u64,
-    /// Puts of a segment that was stored already: encoded in vain, or an answer was lost.
-    pub in_vain: u64,
+    /// Puts of a picture segment that was stored already: all rungs of a chunk go on where the
+    /// last of them ended, so some are encoded in vain.
+    pub in_vain_picture: u64,
+    /// Puts of a sound segment that was stored already.
+    pub in_vain_sound: u64,
     /// The repeated ones as a share of all puts.
     pub share: f64,
 }
@@ -113,7 +117,8 @@ pub fn work(puts: &[String], vain: &[String]) -> Work {
     let segments = puts.iter().collect::<BTreeSet<_>>().len() as u64;
     let repeated = puts.len() as u64 - segments;
     let share = if puts.is_empty() { 0.0 } else { repeated as f64 / puts.len() as f64 };
-    Work { segments, repeated, in_vain: vain.len() as u64, share }
+    let sound = vain.iter().filter(|path| path.contains(&format!("/{SOUND}/"))).count() as u64;
+    Work { segments, repeated, in_vain_picture: vain.len() as u64 - sound, in_vain_sound: sound, share }
 }
 
 /// Recovery times, with those told apart that no other fault disturbed.
@@ -183,10 +188,10 @@ impl fmt::Display for Report {
                 "killed to claimed elsewhere, {name}: {count} jobs, p50 {p50_ms} ms, p99 {p99_ms} ms, max {max_ms} ms"
             )?;
         }
-        let Work { segments, repeated, in_vain, share } = self.work;
+        let Work { segments, repeated, in_vain_picture, in_vain_sound, share } = self.work;
         writeln!(
             f,
-            "repeated work: {repeated} puts again of {segments} segments, {:.1} %; {in_vain} puts of what was stored already",
+            "repeated work: {repeated} puts again of {segments} segments, {:.1} %; of what was stored already {in_vain_picture} of picture and {in_vain_sound} of sound",
             share * 100.0
         )?;
         let Fates { accepted, submitted_twice, published, failed, lost } = &self.assets;
@@ -240,7 +245,9 @@ mod tests {
     #[test]
     fn a_segment_put_by_two_starts_is_repeated_once() {
         let puts = ["a", "a", "b", "c"].map(str::to_owned);
-        assert_eq!(work(&puts, &puts[..1]), Work { segments: 3, repeated: 1, in_vain: 1, share: 0.25 });
+        let vain = ["/b/v/stereo/1.m4s", "/b/v/96p/1.m4s", "/b/v/96p/2.m4s"].map(str::to_owned);
+        let want = Work { segments: 3, repeated: 1, in_vain_picture: 2, in_vain_sound: 1, share: 0.25 };
+        assert_eq!(work(&puts, &vain), want);
     }
 
     #[test]

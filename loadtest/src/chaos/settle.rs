@@ -24,6 +24,7 @@ use super::{
         output::{self, Expected},
         remains,
     },
+    clips::RATE,
     farm::{Farm, LOOK},
     proc,
     report::Report,
@@ -35,8 +36,6 @@ use super::{
 const IDLE: Duration = Duration::from_secs(30);
 /// How long one title's check may find no scheduler.
 const CHECK: Duration = Duration::from_secs(60);
-/// Frames per second of every clip.
-const RATE: u64 = 25;
 
 /// What the audit says.
 #[derive(Debug)]
@@ -124,7 +123,7 @@ pub async fn judge(
     let mut invalid_outputs = 0;
     for (id, clip) in &stream.accepted {
         let Some(asset) = assets.get(id).filter(|asset| asset.state == AssetState::Published) else { continue };
-        let expected = Expected { frames: clip.frames, rate: RATE, committed: &committed };
+        let expected = Expected { frames: clip.frames, rate: u64::from(RATE), committed: &committed };
         let folder = asset_folder(&asset.tenant, asset.id);
         let mut found = output::examine(&farm.store, &chaos.ffmpeg, &folder, expected).await?;
         found.extend(checked(farm, *id).await);
