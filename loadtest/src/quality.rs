@@ -32,10 +32,13 @@ impl Judge {
     /// Mean score of a rendition, scaled to the source's size and compared frame by frame.
     pub async fn score(&self, media: &Path, source: &Path, facts: &PlainSource) -> Result<f64> {
         let filter = if self.vmaf { "libvmaf=n_threads=2" } else { "ssim" };
-        // Frame n against frame n: both sides start with the source's first picture.
+        // Frame n against frame n. Both sides encoded the source on its constant rate, so the source
+        // is put on it too: in a clip with a gap the numbers would drift apart otherwise.
         let graph = format!(
             "[0:v:0]settb=1/1000,setpts=N,scale={w}:{h}:flags=bicubic,format=yuv420p[a];\
-             [1:v:0]settb=1/1000,setpts=N,scale={w}:{h},format=yuv420p[b];[a][b]{filter}",
+             [1:v:0]setpts=PTS-STARTPTS,fps={rate},settb=1/1000,setpts=N,scale={w}:{h},format=yuv420p[b];\
+             [a][b]{filter}",
+            rate = facts.rate,
             w = facts.width,
             h = facts.height,
         );
