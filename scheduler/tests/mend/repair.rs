@@ -53,7 +53,7 @@ async fn only_what_is_damaged_is_encoded_again() {
     assert_eq!(scheduler.get(&format!("/v1/assets/{id}")).await, shown);
     assert_eq!(scheduler.get(&format!("/v1/assets/{id}/report")).await["state"], "passed");
 
-    scheduler.store.delete(&[gone.clone()]).await.unwrap();
+    scheduler.store.delete(std::slice::from_ref(&gone)).await.unwrap();
     overwrite(&scheduler, &spoilt).await;
     let found: BTreeSet<_> = scheduler.findings(id, false).await.into_iter().collect();
     let damaged = [("object-missing", &gone), ("object-changed", &spoilt)];
@@ -120,7 +120,7 @@ async fn a_repair_that_fails_leaves_what_is_published() {
     let id = scheduler.published().await;
     let before = scheduler.asset(id).await;
     let gone = segment_of(&scheduler, id, "transcode/h264/0000", 0).await;
-    scheduler.store.delete(&[gone.clone()]).await.unwrap();
+    scheduler.store.delete(std::slice::from_ref(&gone)).await.unwrap();
     scheduler.post(&format!("/v1/assets/{id}/check?repair=true")).await;
     let encodes = |scheduler: &Scheduler| {
         let jobs = scheduler.view.jobs_of(id);
