@@ -29,7 +29,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// The file of one object of a generation.
 fn stored(data: &Path, generation: &Value, object: &str) -> PathBuf {
     let name = format!("g{}-{}", generation["number"], generation["random"].as_str().unwrap());
-    let is_it = |path: &PathBuf| path.to_string_lossy().contains(&name) && path.to_string_lossy().ends_with(&format!("/{object}.obj"));
+    let is_it = |path: &PathBuf| {
+        path.to_string_lossy().contains(&name) && path.to_string_lossy().ends_with(&format!("/{object}.obj"))
+    };
     files(data).into_iter().find(is_it).unwrap_or_else(|| panic!("{name}/{object} is nowhere in {data:?}"))
 }
 
