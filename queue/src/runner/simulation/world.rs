@@ -522,6 +522,8 @@ impl World {
                     self.back(who);
                 }
             }
+            // Between two it works off what waited, or one would only be longer than it may be.
+            Fault::ServerStall if now < self.net.server_stalled_until + 500 => {}
             Fault::ServerStall => {
                 let most = self.net.faults.server_stall_ms - 100;
                 self.net.server_stalled_until = lasts(&mut self.net, most);
