@@ -11,8 +11,9 @@ use framemill_schemas::{
 };
 
 use super::{
+    faults::Slip,
+    net::{Answer, Net, Request, Timer, Who},
     server::{By, Delivery, Stored, Word},
-    world::{Answer, Net, Request, Slip, Timer, Who},
 };
 use crate::{
     layout::ACK_WAIT,

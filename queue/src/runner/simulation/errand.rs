@@ -10,8 +10,8 @@ use framemill_schemas::{
 use uuid::Uuid;
 
 use super::{
+    net::{Answer, Net, Request, Who},
     server::{By, Stored},
-    world::{Answer, Net, Request, Who},
 };
 use crate::{dispatch::HINT_VERSION, transition};
 

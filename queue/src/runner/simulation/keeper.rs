@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::{
     errand::{Errand, Kind, id},
-    world::{Input, Net, Request, Slip, Timer, Who},
+    faults::Slip,
+    net::{Input, Net, Request, Timer, Who},
 };
 use crate::hearing::{Hearing, LEASE};
 

@@ -2,20 +2,24 @@
 //! lost answers, cuts, cancels and reaping, stepped through the functions that decide in earnest
 //! (`judge`, `standing`, `ending`, `transition`, `Hearing`), against a model of the server.
 //!
-//! `server` is the model, and knows what must never happen; `world` is time, the network and its
-//! faults; `attempt` and `node` are a worker, `keeper` and `errand` a scheduler. Nothing here may
+//! `server` is the model, and knows what must never happen; `net` is time and the network, `faults`
+//! what goes wrong, `world` all of it together; `attempt` and `node` are a worker, `keeper` and
+//! `errand` a scheduler. Nothing here may
 //! be random but through the seed.
 #![allow(clippy::print_stderr)]
 
 mod attempt;
 mod errand;
+mod faults;
 mod keeper;
+mod net;
 mod node;
 mod server;
 mod world;
 
+use faults::{Faults, Slip};
 use server::Tally;
-use world::{Faults, Slip, World};
+use world::World;
 
 /// How many schedules one test run tries; `FRAMEMILL_TEST_SCHEDULES` sets another number.
 const SCHEDULES: u64 = 3_000;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     attempt::Attempt,
-    world::{Answer, Input, Net, Request, Timer, Who},
+    net::{Answer, Input, Net, Request, Timer, Who},
 };
 
 const BEAT_MS: u64 = 1_000;
