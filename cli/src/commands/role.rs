@@ -43,9 +43,10 @@ pub async fn worker(global: &Global, args: serve::Worker) -> Result<(), CliError
     section.health = args.health.or(section.health);
     settings.check()?;
     run(settings, "worker", async |settings: &Settings, shutdown: &Shutdown| {
+        // This machine first: what is wrong here is said whatever the network does.
+        let tools = startup::tools(&settings.ffmpeg).await?;
         let nats = settings.nats.to_queue();
-        let (tools, queue, store) =
-            tokio::try_join!(startup::tools(&settings.ffmpeg), startup::queue(&nats), startup::store(&settings.s3))?;
+        let (queue, store) = tokio::try_join!(startup::queue(&nats), startup::store(&settings.s3))?;
         if let Some(address) = settings.worker.health {
             roles::health(address, queue.clone(), None, shutdown).await?;
         }
@@ -65,9 +66,10 @@ pub async fn packager(global: &Global, args: serve::Packager) -> Result<(), CliE
     settings.worker.node = args.node.or_else(|| settings.worker.node.take());
     settings.check()?;
     run(settings, "packager", async |settings: &Settings, shutdown: &Shutdown| {
+        // This machine first: what is wrong here is said whatever the network does.
+        let tools = startup::tools(&settings.ffmpeg).await?;
         let nats = settings.nats.to_queue();
-        let (tools, queue, store) =
-            tokio::try_join!(startup::tools(&settings.ffmpeg), startup::queue(&nats), startup::store(&settings.s3))?;
+        let (queue, store) = tokio::try_join!(startup::queue(&nats), startup::store(&settings.s3))?;
         if let Some(address) = settings.packager.health {
             roles::health(address, queue.clone(), None, shutdown).await?;
         }
