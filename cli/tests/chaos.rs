@@ -1,5 +1,5 @@
 //! The saboteur, run as a user would: a short run of a fixed seed must leave no breach.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
@@ -11,7 +11,7 @@ fn a_farm_that_is_struck_for_a_while_keeps_its_promises() {
     let place = Place::new();
     let ran = place.run(&["loadtest", "chaos", "--seed", "20", "--minutes", "1", "--json"]);
     // The report is worth reading either way.
-    println!("{}\n{}", ran.stderr, ran.stdout);
+    eprintln!("{}\n{}", ran.stderr, ran.stdout);
     let report: Value = serde_json::from_str(ran.stdout.trim()).unwrap_or_else(|_| panic!("{}", ran.stderr));
     assert_eq!(report["findings"], serde_json::json!([]), "{}", ran.stderr);
     assert_eq!(ran.code, 0, "{}", ran.stderr);

@@ -124,9 +124,8 @@ impl Actor {
     async fn cancel(&self, id: JobId) -> Result<(), ActError> {
         let Some(summary) = self.view.job(id) else { return Ok(()) };
         // Decided a while ago, perhaps: an asset that goes on meanwhile wants its jobs.
-        let wanted = |entry: &AssetEntry| {
-            entry.record.making().is_some_and(|making| making.number == summary.generation)
-        };
+        let wanted =
+            |entry: &AssetEntry| entry.record.making().is_some_and(|making| making.number == summary.generation);
         if self.view.asset(summary.asset).is_some_and(|entry| wanted(&entry)) {
             return Ok(());
         }

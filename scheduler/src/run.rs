@@ -15,7 +15,10 @@ use crate::{
     api,
     gate::Limits,
     ladders::{LadderError, Ladders},
-    loops::{collect::{self, Collector}, drive, keep, nodes, notify, reap, sweep, watch},
+    loops::{
+        collect::{self, Collector},
+        drive, keep, nodes, notify, reap, sweep, watch,
+    },
     retention::Retention,
     view::View,
 };
@@ -85,12 +88,8 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
     let stop = shutdown.drain.child_token();
     let ladders = Arc::new(Ladders::load(config.ladders.as_deref())?);
     let actor = Arc::new(Actor::new(queue.clone(), store.clone(), view.clone()));
-    let collector = Collector {
-        queue: queue.clone(),
-        store: store.clone(),
-        view: view.clone(),
-        retention: config.retention,
-    };
+    let collector =
+        Collector { queue: queue.clone(), store: store.clone(), view: view.clone(), retention: config.retention };
     let state = api::ApiState::new(queue.clone(), store.clone(), view.clone(), config, ladders);
     let process = Uuid::new_v4();
     let outbox = Outbox::new(queue.clone());

@@ -30,10 +30,7 @@ mod tests {
     #[test]
     fn the_id_is_read_where_there_is_one() {
         for (traceparent, id) in [
-            (
-                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-                Some("0af7651916cd43dd8448eb211c80319c"),
-            ),
+            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Some("0af7651916cd43dd8448eb211c80319c")),
             ("00-00000000000000000000000000000000-b7ad6b7169203331-01", None),
             ("", None),
             ("00-x-y-z", None),

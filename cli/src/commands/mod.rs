@@ -2,9 +2,9 @@
 //! that ends the program.
 
 pub mod asset;
-pub mod check;
 mod bench_queue;
 pub mod chaos;
+pub mod check;
 pub mod dead;
 pub mod doctor;
 pub mod event;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use framemill_storage::{S3Config, Secret, Store, embedded};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -23,8 +23,9 @@ use super::{
     wrapper::{MARK, Wrapper},
 };
 
-/// Jobs a worker or packager runs at once.
-pub const SLOTS: u64 = 2;
+/// Jobs a worker or packager runs at once: more than the stream mostly needs, so that there is
+/// room elsewhere when one of them is killed.
+pub const SLOTS: u64 = 4;
 /// How long an encoder may show no progress: enough for tiny pictures on a busy machine.
 const STALL_S: u64 = 15;
 /// How long the farm may take to be ready.
@@ -235,7 +236,7 @@ async fn store(
     let root = folder.join("s3");
     std::fs::create_dir_all(&root).context("cannot make the store's folder")?;
     let stop = stop.clone();
-    let _: JoinHandle<()> = base.spawn(async move {
+    base.spawn(async move {
         if let Err(error) = embedded::serve(&root, listener, &Secret::new("chaos"), &secret, stop).await {
             tracing::error!(%error, "the embedded store ended");
         }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Titles being made at once.
-const OPEN_MAX: usize = 4;
+const OPEN_MAX: usize = 3;
 /// How long a submission may find no scheduler.
 const TAKEN: Duration = Duration::from_secs(60);
 

@@ -164,7 +164,7 @@ mod tests {
         assert!(run(&wrapper, &ENCODE).status.success());
         let taken = wrapper.taken();
         assert_eq!(
-            taken.into_iter().map(|(name, count)| (name, count)).collect::<Vec<_>>(),
+            taken.into_iter().collect::<Vec<_>>(),
             [("crash".to_owned(), 1), ("flood".to_owned(), 1), ("short".to_owned(), 1)]
         );
     }

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use framemill_schemas::{
     api::{
-        AssetView, AudioView, Dropped, InputView, JobCounts, JobView, RenditionView, RepairView, StageView, ValidationView,
+        AssetView, AudioView, Dropped, InputView, JobCounts, JobView, RenditionView, RepairView, StageView,
+        ValidationView,
     },
     asset::{AssetRecord, AssetState, Shown},
     finding::{Report, ReportState},

@@ -102,8 +102,8 @@ pub async fn run(backlog: &Backlog, mut say: impl FnMut(String)) -> Result<Backl
         environment: backlog.environment.clone(),
         folder: backlog.folder.clone(),
     };
-    let mut report = BacklogReport::default();
-    report.short_lane = short_lane(&queue, backlog.samples).await?;
+    let short_lane = short_lane(&queue, backlog.samples).await?;
+    let mut report = BacklogReport { short_lane, ..BacklogReport::default() };
     let scheduler = Scheduler::start(&launch).await?;
     report.empty_ready_s = scheduler.ready.as_secs_f64();
     report.empty_claim = urgent(&queue, backlog.samples).await?;
