@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 /// Arms the fault points that `FAILPOINTS` names: for tests that kill a process at a border.
 fn fault_points() -> Option<fail::FailScenario<'static>> {
     std::env::var_os("FAILPOINTS").map(|_| {
-        output::note("fault points are armed by FAILPOINTS: this process may end itself at any moment".to_owned());
+        output::note("fault points are armed by FAILPOINTS: this process may end itself at any moment");
         fail::FailScenario::setup()
     })
 }

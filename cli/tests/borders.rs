@@ -1,6 +1,6 @@
 //! Every border of a job and of a title: a process dies there, another one goes on, and nobody
 //! can tell afterwards. Also what a process does that was not dead, only away.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
@@ -193,6 +193,6 @@ fn a_store_that_is_away_stops_no_encoder() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.0.id())).unwrap();
     let peak =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    println!("outage: {} connections refused, peak {peak:?} kB", farm.store.refused() - refused);
+    eprintln!("outage: {} connections refused, peak {peak:?} kB", farm.store.refused() - refused);
     assert!(peak.unwrap() < 256 * 1024, "{peak:?} kB");
 }

@@ -1,6 +1,6 @@
 //! A title that is cancelled in the middle: its ffmpegs are stopped at once, and what was made of it
 //! leaves the store.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
@@ -55,11 +55,11 @@ fn cancelling_stops_what_runs_and_removes_what_was_made() {
     place.run(&["asset", "cancel", &id, "--api", &format!("http://{api}")]).ends(0);
     let answered = begun.elapsed();
     wait("no ffmpeg of it", 30, || (encodes() == 0).then_some(()));
-    println!("cancel: answered after {answered:?}, no ffmpeg left after {:?} (wanted: 2 s)", begun.elapsed());
+    eprintln!("cancel: answered after {answered:?}, no ffmpeg left after {:?} (wanted: 2 s)", begun.elapsed());
     assert_eq!(asset(&api, &id)["state"], "cancelled");
 
     wait("no object left", 180, || objects(&store, &id).is_empty().then_some(()));
-    println!("cancel: no object left after {:?}", begun.elapsed());
+    eprintln!("cancel: no object left after {:?}", begun.elapsed());
     // Nothing comes back: no job of it waits or runs.
     let jobs = support::separate::jobs(&api, &id);
     assert!(!jobs.is_empty());

@@ -1,6 +1,6 @@
 //! SIGTERM under load: every role ends within 15 s, hands back what it holds without spending an
 //! attempt, and the title is published by whoever comes after.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
@@ -25,7 +25,7 @@ fn end(what: &str, process: &mut Running, said: impl Fn() -> String) {
     process.signal(Signal::SIGTERM);
     let status = wait_or(&format!("{what} to end"), 60, &said, || process.0.try_wait().unwrap());
     let took = begun.elapsed();
-    println!("shutdown: {what} ended after {took:?}");
+    eprintln!("shutdown: {what} ended after {took:?}");
     assert_eq!(status.code(), Some(0), "{what}: {}", said());
     assert!(took <= PROMISE, "{what} took {took:?}: {}", said());
 }
@@ -144,7 +144,7 @@ fn roles_end_in_time_without_nats() {
         let process = &mut role.process.0;
         let status = wait(&format!("{name} to end"), 60, || process.try_wait().unwrap());
         let took = begun.elapsed();
-        println!("shutdown: {name} without NATS ended after {took:?}, {status}");
+        eprintln!("shutdown: {name} without NATS ended after {took:?}, {status}");
         assert!(took <= PROMISE, "{name} took {took:?}");
     }
     let left = processes_with(wrapper.script.to_str().unwrap());

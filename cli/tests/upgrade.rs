@@ -1,6 +1,6 @@
 //! A rolling upgrade under load: while titles come in, every process of a farm is ended and started
 //! anew, one after the other. No title fails, and none is lost.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
@@ -78,7 +78,7 @@ fn replace(farm: &Separate, place: &Place, name: &str, node: &str, mut old: Role
     let said = || std::fs::read_to_string(log).unwrap_or_default();
     let status = wait_or(&format!("{name} {node} to end"), 60, said, || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(0), "{name} {node}: {}", old.said());
-    println!("upgrade: {name} {node} ended after {:?}", begun.elapsed());
+    eprintln!("upgrade: {name} {node} ended after {:?}", begun.elapsed());
     let api = (name == "scheduler").then(|| old.api.clone());
     farm.role(place, name, node, api.as_deref())
 }
@@ -116,7 +116,7 @@ fn every_process_is_replaced_under_load() {
         titles.join().unwrap()
     });
 
-    println!("upgrade: {} titles while 6 processes were replaced", ended.len());
+    eprintln!("upgrade: {} titles while 6 processes were replaced", ended.len());
     assert!(ended.len() >= OPEN, "{ended:?}");
     let (mut all, mut again) = (0, 0);
     for (id, state) in &ended {
@@ -127,7 +127,7 @@ fn every_process_is_replaced_under_load() {
             assert_eq!(job["failures"], serde_json::json!([]), "{job}");
         }
     }
-    println!("upgrade: {again} of {all} jobs were begun more than once");
+    eprintln!("upgrade: {again} of {all} jobs were begun more than once");
     // What the farm knows of is what was accepted: nothing was made twice.
     let (_, body) = get(&apis[0], "/v1/assets?limit=200").unwrap();
     let listed: Value = serde_json::from_str(&body).unwrap();

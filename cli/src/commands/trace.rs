@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn every_attempt_is_told_once() {
-        let ends = |job: &JobView| -> Vec<(End, Option<u32>, Option<i64>, Option<i64>)> {
+        type Told = (End, Option<u32>, Option<i64>, Option<i64>);
+        let ends = |job: &JobView| -> Vec<Told> {
             attempts(job, 5000).iter().map(|step| (step.end, step.attempt, step.waited_ms, step.ran_ms)).collect()
         };
         for (job, want) in [
