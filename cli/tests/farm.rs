@@ -216,8 +216,12 @@ fn the_operators_commands_work_on_a_farm() {
     run(&["job", "retry", job]).ends(5);
     assert_eq!(json(run(&["dead", "ls"])), serde_json::json!([]));
     // The log from its beginning, for people and for scripts.
-    assert!(first_event(place.command(&["event", "tail", "--after", "0", "--api", &api])).contains("asset.accepted"));
-    let event = first_event(place.command(&["event", "tail", "--json", "--after", "0", "--api", &api]));
+    let accepted = |args: &[&str]| {
+        let tail = [&["event", "tail", "--after", "0", "--api", &api], args].concat();
+        first_event(place.command(&tail), "asset.accepted")
+    };
+    accepted(&[]);
+    let event = accepted(&["--json"]);
     assert_eq!(serde_json::from_str::<Value>(&event).unwrap()["type"], "asset.accepted", "{event}");
     run(&["dead", "show", job]).ends(4);
     let unknown = "00000000-0000-7000-8000-000000000000";
@@ -242,14 +246,14 @@ fn the_operators_commands_work_on_a_farm() {
     run(&["submit", "ftp://h/x"]).ends(2).says("/source");
 }
 
-/// The first line of a command that goes on.
-fn first_event(mut command: std::process::Command) -> String {
+/// The first line about `what` of a command that goes on: among the first ones, since whichever node
+/// joins or job starts is told as well.
+fn first_event(mut command: std::process::Command, what: &str) -> String {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
     let _running = Running(child);
-    let mut line = String::new();
-    std::io::BufReader::new(stdout).read_line(&mut line).unwrap();
-    line
+    let mut lines = std::io::BufReader::new(stdout).lines().map(Result::unwrap).take(20);
+    lines.find(|line| line.contains(what)).unwrap_or_else(|| panic!("nothing about {what}"))
 }
 
 /// Reads the stream as a player would and counts the pictures of the first rendition.

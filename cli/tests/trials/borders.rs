@@ -1,19 +1,16 @@
 //! Every border of a job and of a title: a process dies there, another one goes on, and nobody
 //! can tell afterwards. Also what a process does that was not dead, only away.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use support::{
+use crate::support::{
     Running,
     apart::{Apart, aborts, ffmpegs_of},
     wait, wait_or,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 /// Seconds and pictures of the clip that dies at borders.

@@ -1,16 +1,13 @@
 //! Dead letters: what is kept of them, how they are chosen, and that a redrive goes on where the
 //! attempts before it ended.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
-use serde_json::Value;
-use support::{
+use crate::support::{
     Place, Ran, SMALL_LADDER, clip,
     up::{asset, is_ready, submit, up_with},
     wait,
     wrapper::Wrapper,
 };
+use serde_json::Value;
 
 /// Frames of a segment: 2 s at 25 a second.
 const SEGMENT: u64 = 50;

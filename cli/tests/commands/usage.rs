@@ -1,9 +1,6 @@
 //! What the commands that need no farm say, and how they end.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
-use support::Place;
+use crate::support::Place;
 
 #[test]
 fn wrong_usage_ends_with_2() {
@@ -45,7 +42,7 @@ fn an_api_that_is_not_there_is_a_failure_with_its_mend() {
 #[test]
 fn a_ladder_file_is_checked_with_its_place() {
     let place = Place::new();
-    let good = place.write("good.yaml", support::SMALL_LADDER);
+    let good = place.write("good.yaml", crate::support::SMALL_LADDER);
     let ran = place.run(&["ladder", "check", "--json", good.to_str().unwrap()]).ends(0);
     let ladder: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(ladder["name"], "small");
@@ -60,7 +57,7 @@ fn a_ladder_file_is_checked_with_its_place() {
         ("codec: h264", "codec: vp9", "/video/0/codec"),
         ("name: small", "name: [", "bad.yaml"),
     ] {
-        let bad = place.write("bad.yaml", support::SMALL_LADDER.replacen(from, to, 1));
+        let bad = place.write("bad.yaml", crate::support::SMALL_LADDER.replacen(from, to, 1));
         place.run(&["ladder", "check", bad.to_str().unwrap()]).ends(2).says(says).says("bad.yaml");
         // The same file is refused before anything is started or sent.
         place.run(&["submit", "/x.mp4", "--ladder", "./bad.yaml"]).ends(2).says(says);

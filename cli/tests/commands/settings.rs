@@ -1,9 +1,6 @@
 //! The configuration: where it comes from, what is refused, what is shown.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
-use support::Place;
+use crate::support::Place;
 
 #[test]
 fn file_then_environment() {

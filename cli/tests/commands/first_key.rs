@@ -1,10 +1,7 @@
 //! A farm that asks for keys gets its first one past the API.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::{Place, Ran, outside, separate::Separate, up::is_ready, wait};
 use serde_json::Value;
-use support::{Place, Ran, outside, separate::Separate, up::is_ready, wait};
 
 /// What the API at `url` says to a key.
 fn asks(place: &Place, url: &str, key: Option<&str>) -> Ran {
@@ -46,7 +43,7 @@ fn of_a_farm_in_one_process_tree() {
     command
         .env("FRAMEMILL_SCHEDULER__HEALTH", &health)
         .stderr(std::fs::File::create(place.path().join("up.log")).unwrap());
-    let _farm = support::Running(command.spawn().unwrap());
+    let _farm = crate::support::Running(command.spawn().unwrap());
     wait("ready", 60, || is_ready(&health));
     let url = format!("http://127.0.0.1:{api}");
     asks(&place, &url, None).ends(5);

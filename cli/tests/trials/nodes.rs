@@ -1,8 +1,5 @@
 //! Sick nodes, poison sources and drained machines, with real processes: an ffmpeg that breaks is
 //! a script in front of the real one.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::{
     collections::BTreeSet,
@@ -11,8 +8,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::support::{Place, Running, clip, get, local_s3::LocalS3, outside, wait, wait_or};
 use serde_json::Value;
-use support::{Place, Running, clip, get, local_s3::LocalS3, outside, wait, wait_or};
 
 /// A farm of separate processes.
 struct Farm {
@@ -176,7 +173,7 @@ impl Farm {
 }
 
 fn real_ffmpeg() -> PathBuf {
-    let named = support::ffmpeg();
+    let named = crate::support::ffmpeg();
     if named.is_absolute() {
         return named;
     }
@@ -187,7 +184,7 @@ fn real_ffmpeg() -> PathBuf {
 /// A source of 24 frames a second.
 fn film(path: &Path, seconds: u32) {
     let picture = format!("testsrc2=size=160x90:rate=24:duration={seconds}");
-    let made = Command::new(support::ffmpeg())
+    let made = Command::new(crate::support::ffmpeg())
         .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", &picture])
         .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "48", "-f", "mp4"])
         .arg(path)

@@ -1,20 +1,17 @@
 //! SIGTERM under load: every role ends within 15 s, hands back what it holds without spending an
 //! attempt, and the title is published by whoever comes after.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-use serde_json::Value;
-use support::{
+use crate::support::{
     Place, Running, SMALL_LADDER, clip, processes_with,
     separate::{Role, Separate, jobs, post_asset, tiny_ladder},
     up::{asset, is_ready, submit, up_with},
     wait, wait_or,
     wrapper::Wrapper,
 };
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
 /// Within which every role promises to end. It drains for half of it, so a slow machine has room.
 const PROMISE: Duration = Duration::from_secs(15);

@@ -1,8 +1,5 @@
 //! A published title is damaged behind the farm's back; it is found, and only what is damaged is
 //! encoded again. Real ffmpeg, real servers.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::{
     io::{Seek, SeekFrom, Write},
@@ -10,12 +7,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::Value;
-use support::{
+use crate::support::{
     Place, SMALL_LADDER, clip,
     up::{asset, is_ready, submit, up},
     wait,
 };
+use serde_json::Value;
 
 /// Every file below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -65,7 +62,7 @@ fn a_damaged_title_is_found_and_mended() {
     file.seek(SeekFrom::Start(200)).unwrap();
     file.write_all(&[0x5a, 0xa5, 0x5a]).unwrap();
     drop(file);
-    let found = |ran: &support::Ran| {
+    let found = |ran: &crate::support::Ran| {
         let report: Value = serde_json::from_str(ran.stdout.trim()).unwrap();
         let findings = report["findings"].as_array().unwrap().iter();
         let mut codes: Vec<_> = findings.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect();
@@ -91,7 +88,7 @@ fn a_damaged_title_is_found_and_mended() {
     // What viewers get is whole, to a strict decoder, from the entry playlist on.
     let playlist = format!("http://{api}/preview/default/{id}/master.m3u8");
     for stream in ["0:v:0", "0:v:1", "0:a:0"] {
-        let output = Command::new(support::ffmpeg())
+        let output = Command::new(crate::support::ffmpeg())
             .args(["-nostdin", "-v", "error", "-xerror", "-err_detect", "explode", "-i", &playlist])
             .args(["-map", stream, "-f", "null", "-"])
             .stdin(Stdio::null())

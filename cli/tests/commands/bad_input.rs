@@ -1,8 +1,5 @@
 //! Files that are no video, or not a whole one: `run` says what is wrong and what to do about
 //! it, ends with 3, and leaves nothing.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::{
     net::TcpListener,
@@ -14,8 +11,8 @@ use std::{
     },
 };
 
+use crate::support::{Place, Ran, SMALL_LADDER};
 use serde_json::Value;
-use support::{Place, Ran, SMALL_LADDER};
 
 /// How many cases run at a time.
 const AT_ONCE: usize = 2;
@@ -53,7 +50,7 @@ const CASES: [Case; 12] = [
 
 /// Makes a file with ffmpeg; `args` come before its name.
 fn make(path: &Path, args: &str) -> Vec<u8> {
-    let made = Command::new(support::ffmpeg())
+    let made = Command::new(crate::support::ffmpeg())
         .args(["-nostdin", "-v", "error", "-y"])
         .args(args.split(' '))
         .arg(path)

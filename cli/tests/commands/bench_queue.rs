@@ -1,9 +1,6 @@
 //! The benchmarks of the queue, small: that they measure what they say, not how fast it is.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
-use support::Place;
+use crate::support::Place;
 
 fn json(args: &[&str]) -> serde_json::Value {
     let all: Vec<_> = ["loadtest", "bench", "queue", "--json"].iter().chain(args).copied().collect();

@@ -1,8 +1,5 @@
 //! A rolling upgrade under load: while titles come in, every process of a farm is ended and started
 //! anew, one after the other. No title fails, and none is lost.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
-use serde_json::Value;
-use support::{
+use crate::support::{
     Place, clip, get,
     separate::{Role, Separate, jobs, post_asset, tiny_ladder},
     wait, wait_or,
 };
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
 /// Titles that are in the making at any time.
 const OPEN: usize = 3;

@@ -1,19 +1,16 @@
 //! More submissions than a farm takes: those up to its bound are made, the others are refused with
 //! a date to come back.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::Value;
-use support::{
+use crate::support::{
     Place, SMALL_LADDER, clip,
     separate::{Separate, post_asset, tiny_ladder},
     up::{asset, is_ready, up_with},
     wait,
     wrapper::Wrapper,
 };
+use serde_json::Value;
 
 fn submit(api: &str, file: &str, tenant: &str, key: &str) -> (u16, Option<u64>, Value) {
     let body = serde_json::json!({ "source": file, "tenant": tenant, "ladder": tiny_ladder() });

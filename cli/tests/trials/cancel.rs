@@ -1,12 +1,9 @@
 //! A title that is cancelled in the middle: its ffmpegs are stopped at once, and what was made of it
 //! leaves the store.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
 
 use std::{path::Path, time::Instant};
 
-use support::{
+use crate::support::{
     Place, SMALL_LADDER, clip, processes_with,
     up::{asset, is_ready, submit, up},
     wait,
@@ -61,7 +58,7 @@ fn cancelling_stops_what_runs_and_removes_what_was_made() {
     wait("no object left", 180, || objects(&store, &id).is_empty().then_some(()));
     eprintln!("cancel: no object left after {:?}", begun.elapsed());
     // Nothing comes back: no job of it waits or runs.
-    let jobs = support::separate::jobs(&api, &id);
+    let jobs = crate::support::separate::jobs(&api, &id);
     assert!(!jobs.is_empty());
     for job in &jobs {
         assert!(["cancelled", "done"].contains(&job["state"].as_str().unwrap()), "{job}");

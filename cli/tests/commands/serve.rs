@@ -1,17 +1,14 @@
 //! `run --serve`: the page of the title stays until somebody says that it is enough. And what long
 //! commands need is looked for before they begin.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use std::{
     io::{BufRead, BufReader, Read},
     process::Stdio,
 };
 
+use crate::support::{Place, Running, SMALL_LADDER, clip, get, wait};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{Place, Running, SMALL_LADDER, clip, get, wait};
 
 #[test]
 fn the_page_is_named_beside_the_line_for_scripts() {

@@ -1,0 +1,11 @@
+//! What the commands say: to right and wrong flags, files and settings.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod bench_queue;
+mod first_key;
+mod serve;
+mod settings;
+#[path = "../support/mod.rs"]
+mod support;
+mod usage;
