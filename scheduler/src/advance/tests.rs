@@ -268,7 +268,7 @@ fn a_good_title_is_published_with_all_its_parts() {
     let Action::Publish(candidate) = World::new(good).run(&[]) else { panic!("not published") };
     let names: Vec<_> = candidate.spec.video.iter().map(|rendition| rendition.name.as_str()).collect();
     assert_eq!(names, ["720p", "360p", "360p-av1"]);
-    assert!(candidate.spec.video.iter().all(|rendition| rendition.parts.len() == 6));
+    assert!(candidate.spec.video.iter().all(|rendition| rendition.parts.len() == 4));
     let names: Vec<_> = candidate.spec.audio.iter().map(|rendition| rendition.name.as_str()).collect();
     assert_eq!(names, ["stereo-no", "stereo-sv", "stereo-3"]);
 }
