@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod chaos;
 mod farm;
-mod median;
+mod figures;
+mod machine;
 mod plain;
 mod quality;

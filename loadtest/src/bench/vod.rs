@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use framemill_schemas::ladder::Ladder;
 use serde::Serialize;
 
-use crate::{farm, median::median, plain, quality};
+use crate::{farm, figures::median, plain, quality};
 
 /// What to measure.
 #[derive(Clone, Debug)]

@@ -17,11 +17,12 @@ use super::{
     Chaos,
     api::Api,
     fault::{Link, Member, Trouble},
-    nats::{Nats, free_port},
+    nats::Nats,
     process::{Launch, Process},
     proxy::Proxy,
     wrapper::{MARK, Wrapper},
 };
+use crate::machine::free_port;
 
 /// Jobs a worker or packager runs at once: more than the stream mostly needs, so that there is
 /// room elsewhere when one of them is killed.

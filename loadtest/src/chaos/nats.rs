@@ -1,11 +1,12 @@
 //! The farm's NATS server: a child that can be killed and started again on the same data.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use tokio::net::TcpStream;
 
 use super::process::{Launch, Process};
+use crate::machine::free_port;
 
 /// How long a server may take to listen.
 const LISTENS: Duration = Duration::from_secs(60);
@@ -44,10 +45,4 @@ impl Nats {
         }
         Ok(())
     }
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port on loopback")?;
-    Ok(listener.local_addr()?.port())
 }

@@ -8,9 +8,7 @@ use nix::{
 };
 
 use super::wrapper::MARK;
-
-/// Size of a page in `statm`.
-const PAGE_BYTES: u64 = 4096;
+use crate::machine::resident_bytes;
 
 /// A process of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +66,9 @@ pub fn encoders(mark: &str) -> Vec<Found> {
 
 /// What a process takes; nothing for one that is gone.
 pub fn usage(pid: i32) -> Option<Usage> {
-    let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
+    let resident_bytes = resident_bytes(u32::try_from(pid).ok()?)?;
     let handles = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
-    Some(Usage { resident_bytes: pages * PAGE_BYTES, handles })
+    Some(Usage { resident_bytes, handles })
 }
 
 /// Sends a signal; false where there was nobody to get it.

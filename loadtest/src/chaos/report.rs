@@ -15,6 +15,7 @@ use super::{
     strike::Struck,
     witness::Recovery,
 };
+use crate::figures::nearest_rank;
 
 /// Findings that are shown of one code; the rest are counted.
 const SHOWN_MAX: usize = 20;
@@ -149,10 +150,8 @@ fn disturbs(fault: &Struck, one: &Recovery) -> bool {
 
 fn spread(mut times: Vec<i64>) -> Spread {
     times.sort_unstable();
-    let Some(last) = times.last() else { return Spread::default() };
-    // Nearest rank: the p99 of fewer than a hundred is the longest.
-    let rank = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1];
-    Spread { count: times.len(), p50_ms: rank(50), p99_ms: rank(99), max_ms: *last }
+    let rank = |percent| nearest_rank(&times, percent).unwrap_or_default();
+    Spread { count: times.len(), p50_ms: rank(50), p99_ms: rank(99), max_ms: rank(100) }
 }
 
 impl Report {

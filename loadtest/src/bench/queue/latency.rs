@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::figures::nearest_rank;
+
 /// How long something took, over many times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Latency {
@@ -21,10 +23,7 @@ impl Latency {
     /// Of all samples; zeros of none.
     pub fn of(mut samples: Vec<Duration>) -> Self {
         samples.sort();
-        let rank = |percent: usize| {
-            let rank = (samples.len() * percent).div_ceil(100).max(1);
-            samples.get(rank - 1).map_or(0.0, |sample| sample.as_secs_f64() * 1000.0)
-        };
+        let rank = |percent| nearest_rank(&samples, percent).map_or(0.0, |sample| sample.as_secs_f64() * 1000.0);
         Self { p50_ms: rank(50), p99_ms: rank(99), max_ms: rank(100), samples: samples.len() }
     }
 }

@@ -20,7 +20,7 @@ use framemill_schemas::{ids::AssetId, job::JobRecord};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::median::median;
+use crate::figures::median;
 
 use self::farm::Farm;
 pub use self::{latency::Latency, traffic::Traffic};

@@ -1,7 +1,6 @@
 //! A scheduler as a process of its own: its address, its memory, whether it is ready.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -14,6 +13,8 @@ use nix::{
 };
 use reqwest::{Client, StatusCode};
 use tokio::process::{Child, Command};
+
+use crate::machine::{free_port, resident_bytes};
 
 /// Longest wait for a scheduler to be ready, or to end.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -105,11 +106,7 @@ impl Scheduler {
     }
 
     fn resident_bytes(&self) -> Result<u64> {
-        let id = self.child.id().context("the scheduler ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
+        self.child.id().and_then(resident_bytes).context("the scheduler ended")
     }
 
     /// Asks it to end, and waits.
@@ -120,10 +117,6 @@ impl Scheduler {
         ended.context("the scheduler does not end")??;
         Ok(())
     }
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 fn tail(folder: &Path) -> String {

@@ -1,6 +1,7 @@
-//! Medians: the figure to quote on a machine whose speed drifts.
+//! Figures that stand for many measurements.
 
-/// The middle of a list of finite figures, the mean of both for an even count; 0 of none.
+/// The figure to quote on a machine whose speed drifts: the middle of a list of finite figures, the
+/// mean of both for an even count; 0 of none.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -9,6 +10,12 @@ pub fn median(mut values: Vec<f64>) -> f64 {
         odd if odd % 2 == 1 => values[middle],
         _ => (values[middle - 1] + values[middle]) / 2.0,
     }
+}
+
+/// The percentile of a sorted list by nearest rank: one of the list, and of fewer than a hundred the
+/// last for 99; nothing of none.
+pub fn nearest_rank<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
+    sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied()
 }
 
 #[cfg(test)]
