@@ -1,6 +1,11 @@
 //! `framemill scheduler`, `worker`, `packager`: one role, on a NATS and a store that others run.
 
+use std::net::SocketAddr;
+
+use framemill_media::toolchain::Toolchain;
+use framemill_queue::Queue;
 use framemill_scheduler::view::View;
+use framemill_storage::Store;
 use framemill_telemetry::Shutdown;
 
 use crate::{
@@ -43,13 +48,7 @@ pub async fn worker(global: &Global, args: serve::Worker) -> Result<(), CliError
     section.health = args.health.or(section.health);
     settings.check()?;
     run(settings, "worker", async |settings: &Settings, shutdown: &Shutdown| {
-        // This machine first: what is wrong here is said whatever the network does.
-        let tools = startup::tools(&settings.ffmpeg).await?;
-        let nats = settings.nats.to_queue();
-        let (queue, store) = tokio::try_join!(startup::queue(&nats), startup::store(&settings.s3))?;
-        if let Some(address) = settings.worker.health {
-            roles::health(address, queue.clone(), None, shutdown).await?;
-        }
+        let (tools, queue, store) = base(settings, settings.worker.health, shutdown).await?;
         let mut roles = Roles::new(shutdown.clone());
         let node = node::name(settings.worker.node.as_deref());
         roles.worker(settings.worker.slots, settings.sources.clone(), queue, store, tools, node);
@@ -66,19 +65,29 @@ pub async fn packager(global: &Global, args: serve::Packager) -> Result<(), CliE
     settings.worker.node = args.node.or_else(|| settings.worker.node.take());
     settings.check()?;
     run(settings, "packager", async |settings: &Settings, shutdown: &Shutdown| {
-        // This machine first: what is wrong here is said whatever the network does.
-        let tools = startup::tools(&settings.ffmpeg).await?;
-        let nats = settings.nats.to_queue();
-        let (queue, store) = tokio::try_join!(startup::queue(&nats), startup::store(&settings.s3))?;
-        if let Some(address) = settings.packager.health {
-            roles::health(address, queue.clone(), None, shutdown).await?;
-        }
+        let (tools, queue, store) = base(settings, settings.packager.health, shutdown).await?;
         let mut roles = Roles::new(shutdown.clone());
         let node = node::name(settings.worker.node.as_deref());
         roles.packager(settings.packager.slots, queue, store, tools, node);
         Ok(roles)
     })
     .await
+}
+
+/// What a role that runs ffmpeg stands on, with its health listener open.
+async fn base(
+    settings: &Settings,
+    health: Option<SocketAddr>,
+    shutdown: &Shutdown,
+) -> Result<(Toolchain, Queue, Store), CliError> {
+    // This machine first: what is wrong here is said whatever the network does.
+    let tools = startup::tools(&settings.ffmpeg).await?;
+    let nats = settings.nats.to_queue();
+    let (queue, store) = tokio::try_join!(startup::queue(&nats), startup::store(&settings.s3))?;
+    if let Some(address) = health {
+        roles::health(address, queue.clone(), None, shutdown).await?;
+    }
+    Ok((tools, queue, store))
 }
 
 /// Slots as a flag gives them; its range was checked.
