@@ -78,17 +78,18 @@ pub enum WorkerError {
 /// Runs until the shutdown says so: a drain finishes what runs, a stop hands it back.
 pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let WorkerParts { config, sources, queue, store, tools, node, shutdown } = parts;
-    let reader =
-        SourceReader::start(&sources, store.patient(), shutdown.stop.clone()).await.map_err(WorkerError::Reader)?;
     // What is begun waits for a store that is away; nothing else is begun meanwhile.
     let store = store.patient();
+    let reader =
+        SourceReader::start(&sources, store.clone(), shutdown.stop.clone()).await.map_err(WorkerError::Reader)?;
     let gate = Gate::default();
     let _following = AbortOnDropHandle::new(tokio::spawn(follow_outages(store.clone(), gate.clone())));
-    let lanes = lanes(&tools);
+    let encodes: Vec<VideoCodec> = VideoCodec::ALL.into_iter().filter(|codec| tools.encodes(*codec)).collect();
+    let lanes = lanes(&encodes);
     let slots = config.slots();
     tracing::info!(%node, slots, ffmpeg = tools.version(), "worker started");
     let (says, standing) = watch::channel(Standing::UNKNOWN);
-    let member = Member { node: node.clone(), role: role(slots, &tools) };
+    let member = Member { node: node.clone(), role: role(slots, encodes) };
     let trial = {
         let tools = tools.clone();
         move || canary::trial(&tools)
@@ -103,8 +104,7 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
 }
 
 /// What this process does for the farm.
-fn role(slots: usize, tools: &Toolchain) -> NodeRole {
-    let encodes = VideoCodec::ALL.into_iter().filter(|codec| tools.encodes(*codec)).collect();
+fn role(slots: usize, encodes: Vec<VideoCodec>) -> NodeRole {
     NodeRole { role: ROLE.to_owned(), slots: u32::try_from(slots).unwrap_or(u32::MAX), encodes }
 }
 
@@ -115,8 +115,7 @@ async fn follow_outages(store: Store, gate: Gate) {
 }
 
 /// The lanes this node can serve: only codecs its ffmpeg encodes.
-fn lanes(tools: &Toolchain) -> Vec<Lane> {
-    let encodes: Vec<VideoCodec> = VideoCodec::ALL.into_iter().filter(|codec| tools.encodes(*codec)).collect();
+fn lanes(encodes: &[VideoCodec]) -> Vec<Lane> {
     let serves = |lane: &Lane| match lane {
         Lane::Encode { codec, .. } => encodes.contains(codec),
         Lane::Plain { .. } => true,
