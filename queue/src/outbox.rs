@@ -12,7 +12,7 @@ use std::{
 
 use framemill_schemas::{
     event::Event,
-    ids::AssetId,
+    ids::{AssetId, NodeId},
     job::{JobRecord, JobState},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -49,6 +49,11 @@ impl Outbox {
     pub async fn send_job(&self, key: &str) -> Result<(), QueueError> {
         let settled = |job: &JobRecord| job.state != JobState::Running;
         self.send(self.queue.jobs(), key, |job| &mut job.unsent, settled).await
+    }
+
+    /// Sends what a node's record holds, then says so in the record.
+    pub async fn send_node(&self, id: &NodeId) -> Result<(), QueueError> {
+        self.send(&self.queue.nodes(), id.as_str(), |node| &mut node.unsent, |_| true).await
     }
 
     /// Events of one record go out in their order. A record that changes meanwhile is somebody's

@@ -88,31 +88,8 @@ impl Actor {
     async fn create(&self, entry: &AssetEntry, job: NewJob, trace: &TraceContext) -> Result<(), ActError> {
         let asset = &entry.record;
         let Some(making) = asset.making() else { return Ok(()) };
-        let record = JobRecord {
-            v: JOB_VERSION,
-            id: job.id,
-            key: job_key(&job.spec, job.round),
-            asset: asset.id,
-            generation: making.number,
-            unit: job.unit,
-            round: job.round,
-            tenant: asset.tenant.clone(),
-            lane: job.lane,
-            spec: job.spec,
-            state: JobState::Ready,
-            attempt: 0,
-            spent: 0,
-            holder: None,
-            failures: Vec::new(),
-            output: None,
-            unsent: Vec::new(),
-            trace: trace.clone(),
-            ready_ms: now_ms(),
-            claimed_ms: 0,
-            ended_ms: 0,
-            avoid: job.avoid,
-        };
-        match self.queue.jobs().create(&subject::job_record(asset.id, job.id), &record).await {
+        let record = ready_record(asset, making.number, job, trace.clone(), now_ms());
+        match self.queue.jobs().create(&subject::job_record(asset.id, record.id), &record).await {
             Ok(revision) => Ok(self.queue.dispatch(&record, revision).await?),
             // Another scheduler was first, and publishes the hint; if it dies before, the sweep does.
             Err(RecordError::Exists) => Ok(()),
@@ -164,6 +141,40 @@ impl Actor {
     ) -> Result<(), ActError> {
         let ended = ended(asset, state, what, entry.revision, now_ms());
         fenced_is_done(self.queue.assets().update(&asset.id.to_string(), &ended, entry.revision).await)
+    }
+}
+
+/// The record of a job of an asset's generation that nobody has claimed yet.
+pub(crate) fn ready_record(
+    asset: &AssetRecord,
+    generation: u32,
+    job: NewJob,
+    trace: TraceContext,
+    now_ms: i64,
+) -> JobRecord {
+    JobRecord {
+        v: JOB_VERSION,
+        id: job.id,
+        key: job_key(&job.spec, job.round),
+        asset: asset.id,
+        generation,
+        unit: job.unit,
+        round: job.round,
+        tenant: asset.tenant.clone(),
+        lane: job.lane,
+        spec: job.spec,
+        state: JobState::Ready,
+        attempt: 0,
+        spent: 0,
+        holder: None,
+        failures: Vec::new(),
+        output: None,
+        unsent: Vec::new(),
+        trace,
+        ready_ms: now_ms,
+        claimed_ms: 0,
+        ended_ms: 0,
+        avoid: job.avoid,
     }
 }
 

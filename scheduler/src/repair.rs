@@ -12,7 +12,7 @@ use framemill_schemas::{
     failure::{Class, Failure},
     ids::JobId,
     index::GenerationIndex,
-    job::{JOB_VERSION, JobKind, JobRecord, JobState},
+    job::{JobKind, JobRecord, JobState},
     key::job_key,
     lane::Lane,
     object::{Generation, StoredObject},
@@ -21,8 +21,8 @@ use framemill_schemas::{
 };
 
 use crate::{
-    act::{ActError, Actor, fenced_is_done},
-    advance::PROBE,
+    act::{ActError, Actor, fenced_is_done, ready_record},
+    advance::{NewJob, PROBE},
     clock::now_ms,
     fold,
     ops::{asset_event, generation},
@@ -140,30 +140,20 @@ fn next_number(asset: &AssetRecord) -> u32 {
 
 /// The probe job of a repair, as if it had just been done.
 fn seeded(asset: &AssetRecord, repair: &Repair, index: GenerationIndex, now_ms: i64) -> JobRecord {
-    let spec = JobSpec::Probe(ProbeSpec { source: asset.source.clone() });
-    JobRecord {
-        v: JOB_VERSION,
-        id: JobId::derive(asset.id, repair.generation.number, PROBE, 0),
-        key: job_key(&spec, 0),
-        asset: asset.id,
-        generation: repair.generation.number,
+    let number = repair.generation.number;
+    let probe = NewJob {
+        id: JobId::derive(asset.id, number, PROBE, 0),
         unit: PROBE.to_owned(),
         round: 0,
-        tenant: asset.tenant.clone(),
         lane: Lane::Plain { kind: JobKind::Probe, priority: asset.priority },
-        spec,
-        state: JobState::Done,
-        attempt: 0,
-        spent: 0,
-        holder: None,
-        failures: Vec::new(),
-        output: Some(JobOutput::Probe(index.probe)),
-        unsent: Vec::new(),
-        trace: asset.trace.clone(),
-        ready_ms: now_ms,
-        claimed_ms: 0,
-        ended_ms: now_ms,
+        spec: JobSpec::Probe(ProbeSpec { source: asset.source.clone() }),
         avoid: None,
+    };
+    JobRecord {
+        state: JobState::Done,
+        output: Some(JobOutput::Probe(index.probe)),
+        ended_ms: now_ms,
+        ..ready_record(asset, number, probe, asset.trace.clone(), now_ms)
     }
 }
 

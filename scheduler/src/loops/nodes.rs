@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framemill_queue::{Change, Changed, LEASE, Queue, QueueError, RecordError, node};
+use framemill_queue::{Change, Changed, LEASE, Outbox, Queue, QueueError, RecordError, node};
 use framemill_schemas::{
     ids::NodeId,
     job::JobState,
@@ -133,16 +133,17 @@ pub fn decide(
 
 /// Runs until `stop`; the caller holds the lease that makes it the only one.
 pub async fn run(queue: &Queue, view: &View, stop: &CancellationToken) {
+    let outbox = Outbox::new(queue.clone());
     let mut timer = super::timer(EVERY);
     while !stop.is_cancelled() {
-        if let Some(Err(error)) = stop.run_until_cancelled(follow(queue, view)).await {
+        if let Some(Err(error)) = stop.run_until_cancelled(follow(queue, &outbox, view)).await {
             tracing::warn!(error = %chain(&error), "the fleet cannot be followed for now");
         }
         let _ = stop.run_until_cancelled(timer.tick()).await;
     }
 }
 
-async fn follow(queue: &Queue, view: &View) -> Result<(), QueueError> {
+async fn follow(queue: &Queue, outbox: &Outbox, view: &View) -> Result<(), QueueError> {
     let mut beats = std::pin::pin!(queue.heartbeats().await?);
     let mut changes = queue.nodes().watch(">").await?;
     let mut presence = Presence::new(Instant::now());
@@ -171,7 +172,7 @@ async fn follow(queue: &Queue, view: &View) -> Result<(), QueueError> {
                     presence.restart(Instant::now());
                 }
                 if current && view.is_current() && queue.is_connected() {
-                    tick(queue, view, &presence, &fleet).await;
+                    tick(queue, outbox, view, &presence, &fleet).await;
                 }
             }
         }
@@ -179,7 +180,7 @@ async fn follow(queue: &Queue, view: &View) -> Result<(), QueueError> {
 }
 
 /// One pass over the fleet.
-pub async fn tick(queue: &Queue, view: &View, presence: &Presence, fleet: &Fleet) {
+pub async fn tick(queue: &Queue, outbox: &Outbox, view: &View, presence: &Presence, fleet: &Fleet) {
     let running = view.jobs_in(&[JobState::Running]);
     let busy = running.iter().filter_map(|job| job.holder.as_ref().map(|holder| holder.node.clone())).collect();
     let since = now_ms() - WINDOW_MS;
@@ -192,7 +193,7 @@ pub async fn tick(queue: &Queue, view: &View, presence: &Presence, fleet: &Fleet
         }
     }
     for (id, _) in fleet.iter().filter(|(_, (node, _))| !node.unsent.is_empty()) {
-        if let Err(error) = send(queue, id).await {
+        if let Err(error) = outbox.send_node(id).await {
             tracing::warn!(node = %id, error = %chain(&error), "events of a node are sent again later");
         }
     }
@@ -220,21 +221,6 @@ async fn carry_out(queue: &Queue, judged: &NodeRecord, revision: u64, decision: 
     if let Changed::Yes(..) = changed {
         tracing::warn!(node = %id, ?decision, "a node changed");
     }
-    Ok(())
-}
-
-/// Sends the events a node's record holds, then takes them out of it.
-async fn send(queue: &Queue, id: &NodeId) -> Result<(), QueueError> {
-    let Some((node, _)) = queue.nodes().get(id.as_str()).await? else { return Ok(()) };
-    queue.publish_events(&node.unsent.iter().collect::<Vec<_>>()).await?;
-    let sent = |event: &Uuid| node.unsent.iter().any(|other| other.id == *event);
-    queue
-        .change_node(id, |mut node, _| {
-            let waiting = node.unsent.len();
-            node.unsent.retain(|event| !sent(&event.id));
-            (node.unsent.len() < waiting).then_some(node)
-        })
-        .await?;
     Ok(())
 }
 
