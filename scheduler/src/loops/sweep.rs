@@ -1,7 +1,15 @@
 //! Publishes the hint of every ready job again. Whoever makes a job ready publishes its hint, but
 //! may die between the two; a subject takes at most one message, so a repeat costs nothing.
+//!
+//! A pass takes first what it has not seen since it became ready, newest first, because the one whose
+//! maker just died is there; then it goes on with a round over all, for hints that were lost later.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use framemill_queue::{Queue, QueueError};
 use framemill_schemas::{
@@ -20,12 +28,14 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(5);
 /// Ready for less than this, a job's hint is most likely on its way.
 const SETTLED_MS: i64 = 2000;
-/// Hints published by one pass: a long queue is swept over several.
-const HINTS_PER_PASS: usize = 500;
-/// Of these, how many at the same time.
+/// Hints published by one pass of jobs not seen before.
+const NEW_PER_PASS: usize = 500;
+/// Hints published by one pass of the round over all: a long queue takes several.
+const ROUND_PER_PASS: usize = 500;
+/// How many of a pass at the same time.
 const HINTS_AT_ONCE: usize = 8;
 
-/// Where a pass is among all jobs.
+/// Where the round is among all jobs.
 type Place = (AssetId, JobId);
 
 fn place(job: &JobSummary) -> Place {
@@ -34,34 +44,66 @@ fn place(job: &JobSummary) -> Place {
 
 /// Runs until `stop`.
 pub async fn run(queue: &Queue, view: &View, stop: &CancellationToken) {
-    let mut after = None;
+    let mut memory = Memory::default();
     let mut timer = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(timer.tick()).await.is_some() {
-        after = tick(queue, view, after).await;
+        let settled = now_ms() - SETTLED_MS;
+        let mut ready = view.jobs_in(&[JobState::Ready]);
+        ready.retain(|job| job.ready_ms < settled);
+        let pass = memory.next(ready);
+        let sent = stream::iter(pass.jobs.iter().map(Ok))
+            .try_for_each_concurrent(HINTS_AT_ONCE, |job| async move { send(queue, job).await });
+        match sent.await {
+            Ok(()) => memory.done(&pass),
+            Err(error) => tracing::warn!(error = %chain(&error), "sweep interrupted"),
+        }
     }
 }
 
-/// One pass over the ready jobs that sort behind `after`; returns where the next one goes on.
-pub async fn tick(queue: &Queue, view: &View, after: Option<Place>) -> Option<Place> {
-    let settled = now_ms() - SETTLED_MS;
-    let mut jobs = view.jobs_in(&[JobState::Ready]);
-    jobs.retain(|job| job.ready_ms < settled);
-    let (jobs, last) = portion(jobs, after);
-    let sent = stream::iter(jobs.into_iter().map(Ok))
-        .try_for_each_concurrent(HINTS_AT_ONCE, |job| async move { send(queue, &job).await });
-    if let Err(error) = sent.await {
-        tracing::warn!(error = %chain(&error), "sweep interrupted");
-        return after;
-    }
-    last
+/// What earlier passes did.
+#[derive(Default)]
+struct Memory {
+    /// Ready jobs whose hint was seen to, each at the revision it is ready at.
+    seen: HashMap<JobId, u64>,
+    /// Where the round goes on; `None` at its start.
+    after: Option<Place>,
 }
 
-/// What one pass takes of the jobs that wait, and the last of them where more are left.
+/// What one pass publishes.
+struct Pass {
+    jobs: Vec<Arc<JobSummary>>,
+    /// Where the round goes on after it.
+    after: Option<Place>,
+}
+
+impl Memory {
+    /// The next pass over the jobs that are ready. What is no longer ready is forgotten.
+    fn next(&mut self, ready: Vec<Arc<JobSummary>>) -> Pass {
+        let (seen, mut new): (Vec<_>, Vec<_>) =
+            ready.iter().cloned().partition(|job| self.seen.get(&job.id) == Some(&job.revision));
+        self.seen = seen.iter().map(|job| (job.id, job.revision)).collect();
+        new.sort_by_key(|job| (Reverse(job.ready_ms), place(job)));
+        new.truncate(NEW_PER_PASS);
+        let mut jobs = new;
+        let taken: HashSet<JobId> = jobs.iter().map(|job| job.id).collect();
+        let (round, after) = portion(ready, self.after);
+        jobs.extend(round.into_iter().filter(|job| !taken.contains(&job.id)));
+        Pass { jobs, after }
+    }
+
+    /// After all of a pass was published.
+    fn done(&mut self, pass: &Pass) {
+        self.seen.extend(pass.jobs.iter().map(|job| (job.id, job.revision)));
+        self.after = pass.after;
+    }
+}
+
+/// What one pass takes of the round, and the last of it where more are left.
 fn portion(mut jobs: Vec<Arc<JobSummary>>, after: Option<Place>) -> (Vec<Arc<JobSummary>>, Option<Place>) {
     jobs.retain(|job| after.is_none_or(|after| place(job) > after));
     jobs.sort_by_key(|job| place(job));
-    let more = jobs.len() > HINTS_PER_PASS;
-    jobs.truncate(HINTS_PER_PASS);
+    let more = jobs.len() > ROUND_PER_PASS;
+    jobs.truncate(ROUND_PER_PASS);
     let last = jobs.last().filter(|_| more).map(|job| place(job));
     (jobs, last)
 }
@@ -82,26 +124,70 @@ mod tests {
     use super::*;
     use crate::ops::sample;
 
+    /// A job that became ready at `number`, at this revision.
+    fn ready(number: usize, revision: u64) -> Arc<JobSummary> {
+        let mut record = sample::job(JobState::Ready);
+        record.id = JobId::new(Uuid::from_u128(number as u128));
+        record.ready_ms = number as i64;
+        Arc::new(JobSummary::of(revision, record))
+    }
+
+    fn ids(jobs: &[Arc<JobSummary>]) -> HashSet<JobId> {
+        jobs.iter().map(|job| job.id).collect()
+    }
+
     #[test]
-    fn passes_reach_every_job() {
-        let count = 2 * HINTS_PER_PASS + 2;
-        let numbered = |number: usize| {
-            let mut record = sample::job(JobState::Ready);
-            record.id = JobId::new(Uuid::from_u128(number as u128));
-            Arc::new(JobSummary::of(1, record))
-        };
-        let jobs: Vec<_> = (0..count).rev().map(numbered).collect();
-        let (mut swept, mut after) = (Vec::new(), None);
-        loop {
-            let (portion, last) = portion(jobs.clone(), after);
-            assert!(portion.len() <= HINTS_PER_PASS);
-            swept.extend(portion.iter().map(|job| job.id));
-            after = last;
-            if after.is_none() {
-                break;
-            }
+    fn a_round_reaches_every_job_whatever_arrives() {
+        let old: Vec<_> = (0..2 * ROUND_PER_PASS + 2).map(|number| ready(number, 1)).collect();
+        let mut memory = Memory::default();
+        let mut reached = HashSet::new();
+        for round in 1..=3 {
+            // More new ones than a pass takes, each time.
+            let newer = (round * 10_000..).take(2 * NEW_PER_PASS).map(|number| ready(number, 1));
+            let pass = memory.next(old.iter().cloned().chain(newer).collect());
+            assert!(pass.jobs.len() <= NEW_PER_PASS + ROUND_PER_PASS);
+            assert_eq!(ids(&pass.jobs).len(), pass.jobs.len(), "none twice");
+            reached.extend(ids(&pass.jobs));
+            memory.done(&pass);
         }
-        let all: Vec<_> = (0..count).map(|number| JobId::new(Uuid::from_u128(number as u128))).collect();
-        assert_eq!(swept, all);
+        assert!(ids(&old).is_subset(&reached));
+    }
+
+    #[test]
+    fn the_newest_that_was_not_seen_is_first() {
+        let many: Vec<_> = (0..10 * ROUND_PER_PASS).map(|number| ready(number, 1)).collect();
+        let mut memory = Memory::default();
+        let first = memory.next(many.clone());
+        assert_eq!(first.jobs[0].id, many.last().unwrap().id);
+        memory.done(&first);
+        let late = ready(20_000, 1);
+        let pass = memory.next(many.iter().cloned().chain([late.clone()]).collect());
+        assert_eq!(pass.jobs[0].id, late.id);
+    }
+
+    #[test]
+    fn a_job_made_ready_again_is_new() {
+        let mut memory = Memory::default();
+        let many: Vec<_> = (0..2 * ROUND_PER_PASS).map(|number| ready(number, 1)).collect();
+        for _ in 0..2 {
+            let pass = memory.next(many.clone());
+            memory.done(&pass);
+        }
+        assert_eq!(memory.seen.len(), many.len());
+        let again = ready(7, 2);
+        let mut changed = many.clone();
+        changed[7] = again.clone();
+        // The round is at its start, and would come to it; what is new comes before.
+        assert_eq!(memory.next(changed).jobs[0].revision, 2);
+        memory.next(Vec::new());
+        assert!(memory.seen.is_empty(), "what is no longer ready is forgotten");
+    }
+
+    #[test]
+    fn a_pass_that_failed_is_repeated() {
+        let many: Vec<_> = (0..3 * ROUND_PER_PASS).map(|number| ready(number, 1)).collect();
+        let mut memory = Memory::default();
+        let first = ids(&memory.next(many.clone()).jobs);
+        assert_eq!(ids(&memory.next(many).jobs), first);
     }
 }
