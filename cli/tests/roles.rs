@@ -4,31 +4,10 @@
 
 mod support;
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
 use serde_json::Value;
-use support::{Place, Running, SMALL_LADDER, clip, get, outside, wait};
-
-/// Starts a role and waits until its health listener says it is ready.
-fn role(place: &Place, name: &str, node: &str, environment: &[(String, String)]) -> Running {
-    let health = outside::free_port();
-    let mut command = place.command(&[name]);
-    command
-        .envs(environment.iter().map(|(key, value)| (key, value)))
-        .env(format!("FRAMEMILL_{}__HEALTH", name.to_uppercase()), format!("127.0.0.1:{health}"))
-        .env("FRAMEMILL_WORKER__NODE", node)
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(place.path().join(format!("{name}-{node}.log"))).unwrap());
-    let running = Running(command.spawn().unwrap());
-    let log = || std::fs::read_to_string(place.path().join(format!("{name}-{node}.log"))).unwrap_or_default();
-    let ready = || get(&format!("127.0.0.1:{health}"), "/readyz").filter(|(status, _)| *status == 200);
-    support::wait_or(&format!("{name} ready"), 20, log, ready);
-    running
-}
+use support::{Place, SMALL_LADDER, clip, get, outside, role, wait};
 
 #[test]
 fn four_processes_make_one_farm() {
@@ -47,10 +26,10 @@ fn four_processes_make_one_farm() {
         ("FRAMEMILL_SOURCES__FOLDERS".to_owned(), folder.clone()),
         ("FRAMEMILL_WORKER__SLOTS".to_owned(), "1".to_owned()),
     ]);
-    let _scheduler = role(&place, "scheduler", "a", &environment);
-    let mut first = role(&place, "worker", "one", &environment);
-    let _second = role(&place, "worker", "two", &environment);
-    let _packager = role(&place, "packager", "three", &environment);
+    let _scheduler = role::start(&place, "scheduler", "a", &environment);
+    let mut first = role::start(&place, "worker", "one", &environment);
+    let _second = role::start(&place, "worker", "two", &environment);
+    let _packager = role::start(&place, "packager", "three", &environment);
 
     let url = format!("http://{api}");
     let file = format!("{folder}/clip.mp4");

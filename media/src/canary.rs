@@ -15,6 +15,7 @@ use crate::{
     child::{Start, capture},
     command,
     decode::{DecodeFault, Media, decode_strict},
+    encoder::Encoder,
     failures,
     toolchain::Toolchain,
 };
@@ -32,23 +33,31 @@ const STALL: std::time::Duration = std::time::Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Song {
     /// Pictures.
-    Video(VideoCodec),
+    Video(Encoder),
     /// Sound.
     Audio,
 }
 
-/// Encodes and decodes a few frames with each of `codecs` that this ffmpeg offers, and with the
-/// encoder for sound. Fails at the first that does not come out as it should.
+/// Encodes and decodes a few frames with the software encoder of each of `codecs` that this ffmpeg
+/// lists, and with the one for sound. Fails at the first that does not come out as it should.
 pub async fn check(tools: &Toolchain, codecs: &[VideoCodec], cancel: &CancellationToken) -> Result<(), Failure> {
-    let offered = codecs.iter().copied().filter(|codec| tools.encodes(*codec)).map(Song::Video);
-    for song in offered.chain([Song::Audio]) {
-        let span = tracing::info_span!("ffmpeg", purpose = "canary", ?song);
-        sing(tools, song, cancel).instrument(span).await?;
+    for encoder in codecs.iter().copied().map(Encoder::software).filter(|encoder| tools.lists(*encoder)) {
+        pictures(tools, encoder, cancel).await?;
     }
-    Ok(())
+    sing(tools, Song::Audio, cancel).await
+}
+
+/// The same with one encoder of pictures.
+pub(crate) async fn pictures(tools: &Toolchain, encoder: Encoder, cancel: &CancellationToken) -> Result<(), Failure> {
+    sing(tools, Song::Video(encoder), cancel).await
 }
 
 async fn sing(tools: &Toolchain, song: Song, cancel: &CancellationToken) -> Result<(), Failure> {
+    let span = tracing::info_span!("ffmpeg", purpose = "canary", ?song);
+    try_out(tools, song, cancel).instrument(span).await
+}
+
+async fn try_out(tools: &Toolchain, song: Song, cancel: &CancellationToken) -> Result<(), Failure> {
     let start = Start {
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),

@@ -12,6 +12,7 @@ mod command;
 mod cutter;
 pub mod decode;
 pub mod encode;
+pub mod encoder;
 mod failures;
 pub mod formats;
 pub mod probe;

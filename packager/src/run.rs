@@ -47,7 +47,12 @@ pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
     let PackagerParts { queue, store, tools, node, slots, shutdown } = parts;
     tracing::info!(%node, slots, ffmpeg = tools.version(), "packager started");
     let (says, standing) = watch::channel(Standing::UNKNOWN);
-    let role = NodeRole { role: ROLE.to_owned(), slots: u32::try_from(slots).unwrap_or(u32::MAX), encodes: Vec::new() };
+    let role = NodeRole {
+        role: ROLE.to_owned(),
+        slots: u32::try_from(slots).unwrap_or(u32::MAX),
+        encodes: Vec::new(),
+        inventory: None,
+    };
     let trial = {
         let tools = tools.clone();
         move || trial(&tools)

@@ -9,7 +9,7 @@ use framemill_schemas::{
     failure::{Class, Failure},
     ids::JobId,
     ladder::{AudioRung, EnginePolicy, VideoCodec, VideoRung},
-    lane::{Engine, Lane, Size},
+    lane::{Demand, Lane, Size},
     object::generation_folder,
     probe::{AudioTrack, Probe, Seek, SeekPoint},
     rate::{rescale, timescale_for},
@@ -83,7 +83,7 @@ pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
         let of_codec: Vec<_> = rungs.iter().filter(|rung| rung.codec == codec).map(|rung| rung.spec.clone()).collect();
         let pixels: u64 = of_codec.iter().map(|rung| u64::from(rung.width) * u64::from(rung.height)).sum();
         let size = Size::of_pixel_rate(pixels * u64::from(grid.rate.num) / u64::from(grid.rate.den));
-        let lane = Lane::Encode { engine: Engine::Any, codec, size, priority: asset.priority };
+        let lane = Lane::Encode { engine: Demand::Any, codec, size, priority: asset.priority };
         for (index, range) in chunking.ranges.iter().enumerate() {
             let unit = format!("transcode/{}/{index:04}", codec.as_str());
             let spec = JobSpec::Transcode(TranscodeSpec {

@@ -17,10 +17,11 @@ use framemill_schemas::{
     failure::Failure,
     finding::Report,
     holder::Holder,
-    ids::{AssetId, JobId, Tenant},
+    ids::{AssetId, JobId, NodeId, Tenant},
     job::{JobKind, JobRecord, JobState},
     ladder::VideoCodec,
     lane::Lane,
+    node::Waiting,
     presence::Heartbeat,
     probe::{Probe, Seek},
     spec::{JobOutput, PackageOutput},
@@ -179,22 +180,30 @@ struct State {
     jobs_of: HashMap<AssetId, BTreeSet<JobId>>,
     dirty: BTreeSet<AssetId>,
     unsent: BTreeSet<Unsent>,
-    workers: HashMap<Uuid, Heard>,
+    /// Who was heard, by process.
+    heard: HashMap<Uuid, Heard>,
     load: Load,
     assets_current: bool,
     jobs_current: bool,
 }
 
-/// A worker as its last heartbeat told.
+/// A process as its last heartbeat told.
 struct Heard {
+    node: NodeId,
+    role: String,
     slots: u32,
     encodes: Vec<VideoCodec>,
+    waiting: Option<String>,
     at: Instant,
 }
 
 impl State {
     fn heard_lately(&self) -> impl Iterator<Item = &Heard> {
-        self.workers.values().filter(|worker| worker.at.elapsed() < HEARD_WITHIN)
+        self.heard.values().filter(|heard| heard.at.elapsed() < HEARD_WITHIN)
+    }
+
+    fn workers(&self) -> impl Iterator<Item = &Heard> {
+        self.heard_lately().filter(|heard| heard.role == WORKER_ROLE)
     }
 }
 
@@ -282,14 +291,14 @@ impl View {
     /// Encoder slots of all workers that were heard lately; `None` while none is.
     pub fn slots(&self) -> Option<u32> {
         let state = self.state();
-        Some(state.heard_lately().map(|worker| worker.slots).sum()).filter(|slots| *slots > 0)
+        Some(state.workers().map(|worker| worker.slots).sum()).filter(|slots| *slots > 0)
     }
 
     /// Whether some worker encodes a codec; `None` while no worker is heard at all, which says
     /// nothing about those that will come.
     pub fn encodes(&self, codec: VideoCodec) -> Option<bool> {
         let state = self.state();
-        let mut workers = state.heard_lately().peekable();
+        let mut workers = state.workers().peekable();
         workers.peek()?;
         Some(workers.any(|worker| worker.encodes.contains(&codec)))
     }
@@ -366,15 +375,46 @@ impl View {
         self.shared.dirty.notify_one();
     }
 
-    /// Takes in a heartbeat: only workers encode.
-    pub fn put_heartbeat(&self, beat: &Heartbeat) {
-        if beat.role != WORKER_ROLE {
-            return;
+    /// Why nobody who was heard lately could run a job of a lane; nothing where somebody could.
+    pub fn unserved(&self, lane: Lane) -> Option<String> {
+        let role = match lane.kind() {
+            JobKind::Probe | JobKind::Audio | JobKind::Transcode => WORKER_ROLE,
+            JobKind::Package | JobKind::Validate => PACKAGER_ROLE,
+        };
+        let state = self.state();
+        let mut members = state.heard_lately().filter(|heard| heard.role == role).peekable();
+        if members.peek().is_none() {
+            return Some(format!("no {role} is heard"));
         }
-        let heard = Heard { slots: beat.slots, encodes: beat.encodes.clone(), at: Instant::now() };
+        let codec = lane.codec()?;
+        let encoded = members.any(|worker| worker.encodes.contains(&codec));
+        (!encoded).then(|| format!("no worker encodes {}", codec.as_str()))
+    }
+
+    /// Why processes of a node take no job now, of those that were heard lately.
+    pub fn waiting(&self, node: &NodeId) -> Vec<Waiting> {
+        let state = self.state();
+        let on_it = state.heard_lately().filter(|heard| heard.node == *node);
+        let reasons = on_it.filter_map(|heard| Some(Waiting { role: heard.role.clone(), why: heard.waiting.clone()? }));
+        let mut waiting: Vec<Waiting> = reasons.collect();
+        waiting.sort();
+        waiting
+    }
+
+    /// Takes in a heartbeat.
+    pub fn put_heartbeat(&self, beat: &Heartbeat) {
+        let heard = Heard {
+            node: beat.node.clone(),
+            role: beat.role.clone(),
+            slots: beat.slots,
+            encodes: beat.encodes.clone(),
+            waiting: beat.waiting.clone(),
+            at: Instant::now(),
+        };
         let mut state = self.state();
-        state.workers.retain(|_, worker| worker.at.elapsed() < HEARD_WITHIN);
-        if state.workers.insert(beat.process, heard).is_none() {
+        state.heard.retain(|_, heard| heard.at.elapsed() < HEARD_WITHIN);
+        // Only workers encode.
+        if state.heard.insert(beat.process, heard).is_none() && beat.role == WORKER_ROLE {
             // Assets that wait to be planned for somebody can be now.
             let waiting = state.assets.values().filter(|entry| entry.record.state == AssetState::Accepted);
             let waiting: Vec<_> = waiting.map(|entry| entry.record.id).collect();
@@ -441,3 +481,5 @@ impl View {
 
 /// Role name in the heartbeats of workers.
 const WORKER_ROLE: &str = "worker";
+/// Role name in the heartbeats of packagers.
+const PACKAGER_ROLE: &str = "packager";

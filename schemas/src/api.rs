@@ -81,6 +81,9 @@ pub struct AssetView {
     pub dropped: Vec<Dropped>,
     /// Its stages in order.
     pub stages: Vec<StageView>,
+    /// Why one of its jobs finds nobody to run it, for people; absent where somebody could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
     /// How many jobs.
     pub jobs: JobCounts,
     /// Verdict; absent before the validation.

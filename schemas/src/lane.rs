@@ -38,12 +38,12 @@ impl Priority {
 /// What a transcode job demands of an encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum Demand {
     /// Software will do.
     Any,
 }
 
-impl Engine {
+impl Demand {
     /// The token in subjects.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -105,7 +105,7 @@ pub enum Lane {
     /// A chunk: `transcode.<engine>.<codec>.<size>.<priority>`.
     Encode {
         /// What it demands.
-        engine: Engine,
+        engine: Demand,
         /// Its codec.
         codec: VideoCodec,
         /// Its size class.
@@ -124,7 +124,7 @@ impl Lane {
                 if kind == JobKind::Transcode {
                     for size in Size::ALL {
                         for codec in VideoCodec::ALL {
-                            lanes.push(Self::Encode { engine: Engine::Any, codec, size, priority });
+                            lanes.push(Self::Encode { engine: Demand::Any, codec, size, priority });
                         }
                     }
                 } else {
@@ -133,6 +133,14 @@ impl Lane {
             }
         }
         lanes
+    }
+
+    /// The kind of its jobs.
+    pub const fn kind(self) -> JobKind {
+        match self {
+            Self::Plain { kind, .. } => kind,
+            Self::Encode { .. } => JobKind::Transcode,
+        }
     }
 
     /// The codec that must be encoded to serve it; `None` where it needs no encoder.

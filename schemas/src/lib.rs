@@ -14,6 +14,7 @@ pub mod finding;
 pub mod holder;
 pub mod ids;
 pub mod index;
+pub mod inventory;
 pub mod job;
 pub mod key;
 pub mod ladder;

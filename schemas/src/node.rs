@@ -6,6 +6,7 @@ use crate::{
     event::Event,
     failure::Failure,
     ids::{AssetId, JobId, NodeId},
+    inventory::Inventory,
     ladder::VideoCodec,
 };
 
@@ -71,6 +72,9 @@ pub struct NodeRole {
     /// Codecs it encodes; empty for a role that encodes nothing.
     #[serde(default)]
     pub encodes: Vec<VideoCodec>,
+    /// What a worker found on its machine; in the API a part of the detail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Inventory>,
 }
 
 /// How a quarantined node did when it tried itself.
@@ -184,10 +188,25 @@ pub struct NodeView {
 pub struct NodeDetail {
     /// The node.
     pub node: NodeView,
+    /// What its worker found on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Inventory>,
+    /// Its processes that take no job now, and why.
+    #[serde(default)]
+    pub waiting: Vec<Waiting>,
     /// Jobs it runs, the longest first.
     pub jobs: Vec<NodeJob>,
     /// Failures on it that records still hold, the latest first.
     pub failures: Vec<NodeFailure>,
+}
+
+/// Why a process of a node takes no job, as its last heartbeat told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Waiting {
+    /// `worker` or `packager`.
+    pub role: String,
+    /// Why.
+    pub why: String,
 }
 
 /// A job that a node runs.
@@ -230,7 +249,7 @@ mod tests {
             since_ms: 0,
             roles: roles
                 .iter()
-                .map(|role| NodeRole { role: (*role).to_owned(), slots: 1, encodes: Vec::new() })
+                .map(|role| NodeRole { role: (*role).to_owned(), slots: 1, encodes: Vec::new(), inventory: None })
                 .collect(),
             present,
             lost_ms: 0,

@@ -27,6 +27,9 @@ pub struct Heartbeat {
     /// Codecs it encodes; empty for a role that encodes nothing.
     #[serde(default)]
     pub encodes: Vec<VideoCodec>,
+    /// Why it takes no job now, for people; absent while it would take one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
 }
 
 /// How far one attempt is.

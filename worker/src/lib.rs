@@ -9,9 +9,11 @@
 mod canary;
 mod held;
 mod jobs;
+mod machine;
 mod metrics;
 mod run;
 pub mod source;
 mod upload;
 
+pub use machine::inventory;
 pub use run::{WorkerConfig, WorkerParts, run};

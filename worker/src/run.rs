@@ -7,7 +7,14 @@ use framemill_queue::{
     LEASE, Member, Queue, QueueError, Standing, run_node,
     runner::{self, Gate, RunnerConfig},
 };
-use framemill_schemas::{ids::NodeId, job::JobKind, ladder::VideoCodec, lane::Lane, node::NodeRole};
+use framemill_schemas::{
+    ids::NodeId,
+    inventory::{EncoderProof, Engine, Inventory},
+    job::JobKind,
+    ladder::VideoCodec,
+    lane::Lane,
+    node::NodeRole,
+};
 use framemill_storage::Store;
 use framemill_telemetry::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
@@ -18,7 +25,9 @@ use uuid::Uuid;
 use crate::{
     canary,
     held::Held,
+    inventory,
     jobs::Jobs,
+    machine::readings,
     metrics::Metrics,
     source::{SourceReader, SourcesConfig},
     upload::{HELD_KIB_MAX, Uploader},
@@ -84,28 +93,56 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         SourceReader::start(&sources, store.clone(), shutdown.stop.clone()).await.map_err(WorkerError::Reader)?;
     let gate = Gate::default();
     let _following = AbortOnDropHandle::new(tokio::spawn(follow_outages(store.clone(), gate.clone())));
-    let encodes: Vec<VideoCodec> = VideoCodec::ALL.into_iter().filter(|codec| tools.encodes(*codec)).collect();
-    let lanes = lanes(&encodes);
     let slots = config.slots();
     tracing::info!(%node, slots, ffmpeg = tools.version(), "worker started");
-    let (says, standing) = watch::channel(Standing::UNKNOWN);
-    let member = Member { node: node.clone(), role: role(slots, encodes) };
-    let trial = {
-        let tools = tools.clone();
-        move || canary::trial(&tools)
-    };
-    let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
+    let _readings = readings::start();
     let metrics = Metrics::new();
     let held = Held::new(HELD_KIB_MAX, gate.clone(), metrics.clone());
-    let jobs = Jobs { reader, tools, uploader: Uploader::new(store, held), metrics };
-    let runner = RunnerConfig { node, process: Uuid::new_v4(), role: ROLE, lanes, slots, lease: LEASE, gate };
-    runner::serve_as(queue, runner, standing, Arc::new(jobs), shutdown.drain.clone(), shutdown.stop.clone()).await?;
+    let jobs = Arc::new(Jobs { reader, tools: tools.clone(), uploader: Uploader::new(store, held), metrics });
+    let process = Uuid::new_v4();
+    // Once more whenever an encoder works that did not.
+    while !shutdown.drain.is_cancelled() {
+        let inventory = inventory::take(&tools, &shutdown.stop).await;
+        inventory.encoders.iter().for_each(warn);
+        // Jobs are encoded in software; what else the machine could do is told, and not used yet.
+        let encodes = inventory.encodes(Engine::Software);
+        let lanes = lanes(&encodes);
+        let member = Member { node: node.clone(), role: role(slots, encodes, inventory.clone()) };
+        let trial = {
+            let tools = tools.clone();
+            move || canary::trial(&tools)
+        };
+        let (says, standing) = watch::channel(Standing::UNKNOWN);
+        let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
+        let (node, gate) = (node.clone(), gate.clone());
+        let runner = RunnerConfig { node, process, role: ROLE, lanes, slots, lease: LEASE, gate };
+        let drain = shutdown.drain.child_token();
+        let served =
+            runner::serve_as(queue.clone(), runner, standing, jobs.clone(), drain.clone(), shutdown.stop.clone());
+        let mut served = std::pin::pin!(served);
+        tokio::select! {
+            served = &mut served => return Ok(served?),
+            () = inventory::mended(&tools, &inventory, &shutdown.stop) => {
+                tracing::info!("an encoder works that did not; what runs is finished first");
+                drain.cancel();
+            }
+        }
+        served.await?;
+    }
     Ok(())
 }
 
+/// Says why an encoder does not work that every machine should have.
+fn warn(proof: &EncoderProof) {
+    if proof.engine == Engine::Software && !proof.works() {
+        tracing::warn!(encoder = proof.name, answer = proof.answer, "an encoder does not work; its jobs go elsewhere");
+    }
+}
+
 /// What this process does for the farm.
-fn role(slots: usize, encodes: Vec<VideoCodec>) -> NodeRole {
-    NodeRole { role: ROLE.to_owned(), slots: u32::try_from(slots).unwrap_or(u32::MAX), encodes }
+fn role(slots: usize, encodes: Vec<VideoCodec>, inventory: Inventory) -> NodeRole {
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    NodeRole { role: ROLE.to_owned(), slots, encodes, inventory: Some(inventory) }
 }
 
 /// Keeps the gate closed while the store is away.
@@ -114,7 +151,7 @@ async fn follow_outages(store: Store, gate: Gate) {
     store.follow_outages(|away| if away { gate.close(AWAY) } else { gate.open(AWAY) }).await;
 }
 
-/// The lanes this node can serve: only codecs its ffmpeg encodes.
+/// The lanes this node can serve: only codecs it proved it encodes.
 fn lanes(encodes: &[VideoCodec]) -> Vec<Lane> {
     let serves = |lane: &Lane| match lane {
         Lane::Encode { codec, .. } => encodes.contains(codec),

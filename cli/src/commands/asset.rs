@@ -143,6 +143,10 @@ fn facts(asset: &AssetView) -> String {
         asset.jobs.failed,
         asset.ended_ms.map_or_else(String::new, |end| format!("; took {}", span(end - asset.submitted_ms)))
     ));
+    if let Some(waiting) = &asset.waiting {
+        lines.push(format!("waiting: {waiting}"));
+        lines.push("  mend: see `framemill node ls`, and start one; it goes on by itself".to_owned());
+    }
     if let Some(failure) = &asset.failure {
         lines.push(format!("failed ({}): {}", failure.class.as_str(), failure.reason));
         lines.extend(failure.mend.iter().map(|mend| format!("  mend: {mend}")));

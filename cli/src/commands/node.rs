@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use framemill_schemas::node::{NodeDetail, NodeState, NodeView};
+use framemill_schemas::{
+    inventory::{Gpu, Inventory},
+    node::{NodeDetail, NodeState, NodeView},
+};
 
 use super::client;
 use crate::{
@@ -107,6 +110,34 @@ fn said(global: &Global, node: &NodeView) {
     output::line(format!("{} is {}: {}", node.id, state(node), printable(&node.why)));
 }
 
+/// What it encodes with, and why not with the rest.
+fn encoders(inventory: &Inventory) {
+    let works: Vec<&str> =
+        inventory.encoders.iter().filter(|proof| proof.works()).map(|proof| proof.name.as_str()).collect();
+    output::line(format!("encoders: {}", if works.is_empty() { "none".to_owned() } else { works.join(", ") }));
+    for proof in &inventory.encoders {
+        if let Some(answer) = &proof.answer {
+            output::line(format!("  {} does not work: {}", proof.name, printable(answer)));
+        }
+    }
+    if let Some(why) = &inventory.no_driver {
+        output::line(printable(&format!("gpus: none; {why}")));
+    }
+    for gpu in &inventory.gpus {
+        output::line(printable(&card(gpu, inventory.driver.as_deref().unwrap_or("unknown"))));
+    }
+}
+
+fn card(gpu: &Gpu, driver: &str) -> String {
+    let engines = match gpu.nvenc_engines {
+        Some(0) => "no encoder".to_owned(),
+        Some(engines) => format!("{engines} encoders (vendor-published)"),
+        None => "encoders unknown".to_owned(),
+    };
+    let Gpu { index, name, architecture, memory_mib, .. } = gpu;
+    format!("gpu {index}: {name} ({architecture}), {memory_mib} MiB, {engines}, driver {driver}")
+}
+
 fn show(global: &Global, detail: &NodeDetail) {
     if global.json {
         return output::json(detail);
@@ -129,6 +160,12 @@ fn show(global: &Global, detail: &NodeDetail) {
         let (good, runs) = (canary.good, canary.runs);
         let text = format!("canary: {runs} runs, the last {good} good, {} ago{failure}", age(canary.at_ms));
         output::line(printable(&text));
+    }
+    if let Some(inventory) = &detail.inventory {
+        encoders(inventory);
+    }
+    for waiting in &detail.waiting {
+        output::line(printable(&format!("waiting: {} ({})", waiting.why, waiting.role)));
     }
     output::line(format!("running: {}", node.running));
     for job in &detail.jobs {

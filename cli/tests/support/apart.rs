@@ -10,7 +10,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{Place, Running, SMALL_LADDER, clip, get, local_s3::LocalS3, outside, wait, wait_or};
+use super::{Place, Running, SMALL_LADDER, clip, get, local_s3::LocalS3, outside, role, wait, wait_or};
 
 /// Longest wait for a title.
 const TITLE_S: u64 = 120;
@@ -47,37 +47,12 @@ impl Apart {
 
     /// Starts a role; one that is armed may be gone before it is ready, and is not waited for.
     pub fn role(&self, name: &str, node: &str, armed: Option<&str>) -> Running {
-        let health = format!("127.0.0.1:{}", outside::free_port());
-        let mut command = self.place.command(&[name]);
-        let log = std::fs::File::options().create(true).append(true).open(self.log_path(name, node)).unwrap();
-        command
-            .envs(self.environment.iter().map(|(key, value)| (key, value)))
-            .env(format!("FRAMEMILL_{}__HEALTH", name.to_uppercase()), &health)
-            .env("FRAMEMILL_WORKER__NODE", node)
-            .stdout(Stdio::null())
-            .stderr(log);
-        if let Some(points) = armed {
-            command.env("FAILPOINTS", points);
-        }
-        let mut running = Running(command.spawn().unwrap());
-        wait_or(
-            &format!("{name} ready"),
-            60,
-            || self.log(name, node),
-            || {
-                let over = armed.is_some() && running.0.try_wait().unwrap().is_some();
-                (over || get(&health, "/readyz").is_some_and(|(status, _)| status == 200)).then_some(())
-            },
-        );
-        running
-    }
-
-    fn log_path(&self, name: &str, node: &str) -> std::path::PathBuf {
-        self.place.path().join(format!("{name}-{node}.log"))
+        let points = armed.map(|points| ("FAILPOINTS".to_owned(), points.to_owned()));
+        role::start(&self.place, name, node, self.environment.iter().chain(&points))
     }
 
     pub fn log(&self, name: &str, node: &str) -> String {
-        std::fs::read_to_string(self.log_path(name, node)).unwrap_or_default()
+        role::log(&self.place, name, node)
     }
 
     /// Submits the clip; the same key gives the same title. `None` where the scheduler died of it.

@@ -4,6 +4,7 @@
 pub mod apart;
 pub mod local_s3;
 pub mod outside;
+pub mod role;
 pub mod separate;
 pub mod up;
 pub mod wrapper;
@@ -106,6 +107,16 @@ pub fn nats_server() -> Option<PathBuf> {
 /// The ffmpeg that makes clips.
 pub fn ffmpeg() -> PathBuf {
     std::env::var_os("FRAMEMILL_FFMPEG__FFMPEG").map_or_else(|| "ffmpeg".into(), PathBuf::from)
+}
+
+/// The same, absolute: a child has no search path of ours.
+pub fn real_ffmpeg() -> PathBuf {
+    let named = ffmpeg();
+    if named.is_absolute() {
+        return named;
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).map(|folder| folder.join(&named)).find(|file| file.is_file()).unwrap()
 }
 
 /// Makes a clip with a picture and a tone.

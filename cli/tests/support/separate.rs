@@ -3,22 +3,18 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::Stdio,
+    net::TcpStream,
     time::Duration,
 };
 
-use framemill_storage::{Secret, embedded};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use super::{Place, Running, get, outside, wait_or};
+use super::{Place, Running, get, local_s3::LocalS3, outside, role};
 
 /// What every role of the farm stands on.
 pub struct Separate {
-    environment: Vec<(String, String)>,
-    store: Option<(CancellationToken, std::thread::JoinHandle<()>)>,
+    environment: Vec<role::Variable>,
+    _store: LocalS3,
     nats: Option<outside::Nats>,
 }
 
@@ -27,26 +23,21 @@ pub struct Role {
     pub process: Running,
     /// Where its API listens; empty for others than schedulers.
     pub api: String,
-    pub log: PathBuf,
+    pub log: std::path::PathBuf,
 }
 
 impl Separate {
     pub fn start(place: &Place) -> Self {
         let nats = outside::Nats::start(place.path());
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let store = LocalS3::start(&place.path().join("store"));
         let folder = place.path().canonicalize().unwrap().display().to_string();
-        let environment = [
-            ("NATS__URL", nats.url.clone()),
-            ("S3__ENDPOINT", endpoint),
-            ("S3__ACCESS_KEY", "access".to_owned()),
-            ("S3__SECRET_KEY", "secret-secret".to_owned()),
-            ("S3__CREATE_BUCKET", "true".to_owned()),
-            ("SCHEDULER__FOLDERS", folder.clone()),
-            ("SOURCES__FOLDERS", folder),
-        ];
-        let environment = environment.map(|(key, value)| (format!("FRAMEMILL_{key}"), value)).into();
-        Self { environment, store: Some(serve(&place.path().join("store"), listener)), nats: Some(nats) }
+        let mut environment = store.environment();
+        environment.extend([
+            ("FRAMEMILL_NATS__URL".to_owned(), nats.url.clone()),
+            ("FRAMEMILL_SCHEDULER__FOLDERS".to_owned(), folder.clone()),
+            ("FRAMEMILL_SOURCES__FOLDERS".to_owned(), folder),
+        ]);
+        Self { environment, _store: store, nats: Some(nats) }
     }
 
     /// Sets something for every role that is started from now on.
@@ -67,36 +58,14 @@ impl Separate {
     /// Starts a role on a node and waits until it is ready. A scheduler listens on `api`, or on a
     /// free port.
     pub fn role(&self, place: &Place, name: &str, node: &str, api: Option<&str>) -> Role {
-        let health = format!("127.0.0.1:{}", outside::free_port());
         let api = match (name, api) {
             ("scheduler", Some(api)) => api.to_owned(),
             ("scheduler", None) => format!("127.0.0.1:{}", outside::free_port()),
             _ => String::new(),
         };
-        let log = place.path().join(format!("{name}-{node}.log"));
-        let mut command = place.command(&[name]);
-        command
-            .envs(self.environment.iter().map(|(key, value)| (key, value)))
-            .env(format!("FRAMEMILL_{}__HEALTH", name.to_uppercase()), &health)
-            .env("FRAMEMILL_WORKER__NODE", node)
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::options().create(true).append(true).open(&log).unwrap());
-        if !api.is_empty() {
-            command.env("FRAMEMILL_SCHEDULER__LISTEN", &api);
-        }
-        let role = Role { process: Running(command.spawn().unwrap()), api, log };
-        let ready = || get(&health, "/readyz").filter(|(status, _)| *status == 200);
-        wait_or(&format!("{name} on {node} ready"), 60, || role.said(), ready);
-        role
-    }
-}
-
-impl Drop for Separate {
-    fn drop(&mut self) {
-        if let Some((stop, thread)) = self.store.take() {
-            stop.cancel();
-            let _ = thread.join();
-        }
+        let listen = (!api.is_empty()).then(|| ("FRAMEMILL_SCHEDULER__LISTEN".to_owned(), api.clone()));
+        let process = role::start(place, name, node, self.environment.iter().chain(&listen));
+        Role { process, api, log: role::log_path(place, name, node) }
     }
 }
 
@@ -104,23 +73,6 @@ impl Role {
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
-}
-
-fn serve(root: &Path, listener: TcpListener) -> (CancellationToken, std::thread::JoinHandle<()>) {
-    let (root, stop) = (root.to_owned(), CancellationToken::new());
-    listener.set_nonblocking(true).unwrap();
-    let thread = std::thread::spawn({
-        let stop = stop.clone();
-        move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                let (access, secret) = (Secret::from("access"), Secret::from("secret-secret"));
-                embedded::serve(&root, listener, &access, &secret, stop).await.unwrap();
-            });
-        }
-    });
-    (stop, thread)
 }
 
 /// Every job of a title, as the API shows it.

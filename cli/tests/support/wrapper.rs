@@ -1,11 +1,8 @@
 //! A script in front of the real ffmpeg that a test can tell what to do: to wait, or to break off.
 
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{os::unix::fs::PermissionsExt, path::PathBuf};
 
-use super::Place;
+use super::{Place, real_ffmpeg};
 
 /// The script, and the files by which it is told.
 pub struct Wrapper {
@@ -89,15 +86,4 @@ exec "$real" "$@"
         let number = |text: &str| text.parse::<u64>().unwrap();
         text.lines().filter_map(|line| line.split_once(' ')).map(|(start, end)| (number(start), number(end))).collect()
     }
-}
-
-/// The ffmpeg that roles would use, absolute: a child has no search path of ours.
-fn real_ffmpeg() -> PathBuf {
-    let named = super::ffmpeg();
-    if named.is_absolute() {
-        return named;
-    }
-    let path = std::env::var_os("PATH").unwrap();
-    let mut found = std::env::split_paths(&path).map(|folder| folder.join(&named));
-    found.find(|candidate| Path::is_file(candidate)).unwrap()
 }

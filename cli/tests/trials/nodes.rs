@@ -5,10 +5,10 @@ use std::{
     collections::BTreeSet,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-use crate::support::{Place, Running, clip, get, local_s3::LocalS3, outside, wait, wait_or};
+use crate::support::{Place, Running, clip, get, local_s3::LocalS3, outside, real_ffmpeg, role, wait, wait_or};
 use serde_json::Value;
 
 /// A farm of separate processes.
@@ -68,23 +68,8 @@ impl Farm {
 
     /// Starts a role and waits until it is ready.
     fn role(&self, name: &str, node: &str, ffmpeg: Option<&Path>) -> Running {
-        let health = outside::free_port();
-        let log = self.place.path().join(format!("{name}-{node}.log"));
-        let mut command = self.place.command(&[name]);
-        command
-            .envs(self.environment.iter().map(|(key, value)| (key, value)))
-            .env(format!("FRAMEMILL_{}__HEALTH", name.to_uppercase()), format!("127.0.0.1:{health}"))
-            .env("FRAMEMILL_WORKER__NODE", node)
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::options().create(true).append(true).open(&log).unwrap());
-        if let Some(ffmpeg) = ffmpeg {
-            command.env("FRAMEMILL_FFMPEG__FFMPEG", ffmpeg);
-        }
-        let running = Running(command.spawn().unwrap());
-        let said = || std::fs::read_to_string(&log).unwrap_or_default();
-        let ready = || get(&format!("127.0.0.1:{health}"), "/readyz").filter(|(status, _)| *status == 200);
-        wait_or(&format!("{name} ready"), 60, said, ready);
-        running
+        let program = ffmpeg.map(|ffmpeg| ("FRAMEMILL_FFMPEG__FFMPEG".to_owned(), ffmpeg.display().to_string()));
+        role::start(&self.place, name, node, self.environment.iter().chain(&program))
     }
 
     /// A worker, and the farm's word that it takes jobs.
@@ -172,15 +157,6 @@ impl Farm {
     }
 }
 
-fn real_ffmpeg() -> PathBuf {
-    let named = crate::support::ffmpeg();
-    if named.is_absolute() {
-        return named;
-    }
-    let path = std::env::var_os("PATH").unwrap();
-    std::env::split_paths(&path).map(|folder| folder.join(&named)).find(|file| file.is_file()).unwrap()
-}
-
 /// A source of 24 frames a second.
 fn film(path: &Path, seconds: u32) {
     let picture = format!("testsrc2=size=160x90:rate=24:duration={seconds}");
@@ -196,9 +172,10 @@ fn film(path: &Path, seconds: u32) {
 #[test]
 fn a_node_with_a_broken_ffmpeg_is_quarantined_until_it_is_mended() {
     let farm = Farm::start();
-    let broken = farm.place.write("broken", "");
     let script = farm.ffmpeg("sick-ffmpeg", &Does::CrashesWhile("broken"));
     let _sick = farm.worker("sick", Some(&script));
+    // Not at the start: it would not offer what it cannot encode.
+    let broken = farm.place.write("broken", "");
     let _well = farm.worker("well", None);
     let first = farm.submit("clip.mp4");
 
@@ -241,6 +218,38 @@ fn a_node_with_a_broken_ffmpeg_is_quarantined_until_it_is_mended() {
     farm.place.run(&["node", "show", "nobody", "--api", &api]).ends(4);
     let shown = farm.place.run(&["node", "show", "sick", "--api", &api]).ends(0).stdout;
     assert!(shown.contains("ffmpeg-crashed") && shown.contains("canary: "), "{shown}");
+}
+
+#[test]
+fn a_worker_offers_what_it_proved_and_what_is_mended_without_a_restart() {
+    let farm = Farm::start();
+    let broken = farm.place.write("broken", "");
+    let script = farm.ffmpeg("broken-ffmpeg", &Does::CrashesWhile("broken"));
+    let _worker = farm.worker("one", Some(&script));
+    let node = farm.node("one", "it joined", |_| true);
+    assert_eq!(node["roles"][0]["encodes"], serde_json::json!([]), "{node}");
+    let proofs = |shown: &Value| shown["inventory"]["encoders"].as_array().unwrap().clone();
+    let of = |shown: &Value, name: &str| proofs(shown).into_iter().find(|proof| proof["name"] == name).unwrap();
+    let shown = farm.json("/v1/nodes/one").unwrap();
+    assert!(of(&shown, "libx264")["answer"].as_str().unwrap().contains("signal"), "{shown}");
+    let api = format!("http://{}", farm.api);
+    let text = farm.place.run(&["node", "show", "one", "--api", &api]).ends(0).stdout;
+    assert!(text.contains("encoders: none") && text.contains("libx264 does not work: "), "{text}");
+    // A list stays short.
+    assert!(farm.operator(&["node", "ls"])[0]["roles"][0].get("inventory").is_none());
+
+    // Nobody here could encode it.
+    let clip = farm.place.path().canonicalize().unwrap().join("clip.mp4").display().to_string();
+    let refused = farm.place.run(&["submit", &clip, "--ladder", "./ladder.yaml", "--api", &api]).ends(2);
+    assert!(refused.stderr.contains("no worker's ffmpeg encodes h264"), "{}", refused.stderr);
+
+    std::fs::remove_file(broken).unwrap();
+    let node = farm.node("one", "it is mended", |node| node["roles"][0]["encodes"] != serde_json::json!([]));
+    assert!(node["roles"][0]["encodes"].as_array().unwrap().contains(&"h264".into()), "{node}");
+    let title = farm.submit("clip.mp4");
+    farm.ends(&title, "published");
+    let shown = farm.json("/v1/nodes/one").unwrap();
+    assert!(of(&shown, "libx264").get("answer").is_none(), "{shown}");
 }
 
 #[test]

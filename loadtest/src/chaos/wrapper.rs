@@ -72,6 +72,8 @@ impl Wrapper {
 {MARK}={mark}
 export {MARK}
 case " $* " in
+# A machine that tries itself is no encode of the farm's.
+*' -f lavfi '*) exec {ffmpeg} "$@" ;;
 *' -c:v libx264 '* | *' -c:a aac '*) ;;
 *) exec {ffmpeg} "$@" ;;
 esac

@@ -2,28 +2,32 @@
 
 use std::{ffi::OsString, path::Path};
 
-use framemill_schemas::ladder::VideoCodec;
+use framemill_schemas::{inventory::Engine, ladder::VideoCodec};
 
 use super::arguments;
 use crate::{
     canary::{PICTURES, Song, sound_samples},
-    toolchain::software_encoder,
+    encoder::Encoder,
 };
 
 /// Arguments of a canary. No progress report: stdout is the stream.
 pub(crate) fn canary(program: &Path, song: Song) -> Vec<OsString> {
     let mut command = ffmpeg_sidecar::command::FfmpegCommand::new_with_path(program);
-    command.hide_banner().args(["-nostdin", "-loglevel", "level+warning", "-nostats", "-f", "lavfi"]);
+    command.hide_banner().args(["-nostdin", "-loglevel", "level+warning", "-nostats"]);
     match song {
-        Song::Video(codec) => {
-            command.input("testsrc2=size=320x180:rate=25");
-            command.args(["-frames:v", &PICTURES.to_string(), "-pix_fmt", "yuv420p"]);
-            command.args(["-c:v", software_encoder(codec), "-threads", "1", "-g", "6"]);
-            command.args(preset(codec));
+        Song::Video(encoder) => {
+            command.args(device(encoder.engine));
+            // Hardware encoders refuse pictures that are much smaller.
+            command.args(["-f", "lavfi"]).input("testsrc2=size=640x360:rate=25");
+            command.args(["-frames:v", &PICTURES.to_string(), "-vf", upload(encoder.engine)]);
+            command.args(["-c:v", encoder.name(), "-g", "6"]);
+            command.args(quickest(encoder));
         }
         Song::Audio => {
             let samples = sound_samples();
-            command.input(format!("sine=frequency=440:sample_rate=48000,atrim=end_sample={samples}"));
+            command
+                .args(["-f", "lavfi"])
+                .input(format!("sine=frequency=440:sample_rate=48000,atrim=end_sample={samples}"));
             command.args(["-c:a", "aac", "-b:a", "96k"]);
         }
     }
@@ -31,10 +35,30 @@ pub(crate) fn canary(program: &Path, song: Song) -> Vec<OsString> {
     arguments(&command)
 }
 
+/// The device that filters and encoders of an engine need; nvenc opens its own.
+const fn device(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        Engine::Vaapi => &["-init_hw_device", "vaapi=device", "-filter_hw_device", "device"],
+        Engine::Qsv => &["-init_hw_device", "qsv=device", "-filter_hw_device", "device"],
+        Engine::Nvenc | Engine::Software => &[],
+    }
+}
+
+/// From the generator's pictures to what the engine takes.
+const fn upload(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Vaapi => "format=nv12,hwupload",
+        Engine::Qsv => "format=nv12,hwupload=extra_hw_frames=64",
+        Engine::Nvenc | Engine::Software => "format=yuv420p",
+    }
+}
+
 /// The quickest each encoder has: whether it works is asked, not how well.
-const fn preset(codec: VideoCodec) -> [&'static str; 2] {
-    match codec {
-        VideoCodec::H264 | VideoCodec::Hevc => ["-preset", "ultrafast"],
-        VideoCodec::Av1 => ["-preset", "12"],
+const fn quickest(encoder: Encoder) -> &'static [&'static str] {
+    match (encoder.engine, encoder.codec) {
+        (Engine::Software, VideoCodec::H264 | VideoCodec::Hevc) => &["-preset", "ultrafast", "-threads", "1"],
+        (Engine::Software, VideoCodec::Av1) => &["-preset", "12", "-threads", "1"],
+        (Engine::Nvenc, _) => &["-preset", "p1"],
+        (Engine::Vaapi | Engine::Qsv, _) => &[],
     }
 }

@@ -5,7 +5,7 @@ use framemill_schemas::{
     spec::{RateControl, RungSpec, TranscodeSpec},
 };
 
-use crate::toolchain::software_encoder;
+use crate::encoder::Encoder;
 
 /// Codec options of one rung.
 pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec) -> Vec<String> {
@@ -17,7 +17,7 @@ pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec) -> Vec<String> {
             args.extend([(*key).to_owned(), (*value).to_owned()]);
         }
     };
-    add(&[("-c:v", software_encoder(spec.codec)), ("-preset", &rung.preset), ("-threads", &threads)]);
+    add(&[("-c:v", Encoder::software(spec.codec).name()), ("-preset", &rung.preset), ("-threads", &threads)]);
     add(&[("-g", &gop), ("-keyint_min", &gop), ("-flags", "+cgop+bitexact")]);
     match spec.codec {
         VideoCodec::H264 => add(&[("-sc_threshold", "0")]),

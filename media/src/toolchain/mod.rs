@@ -11,11 +11,13 @@ use std::{
     time::Duration,
 };
 
-use framemill_schemas::ladder::VideoCodec;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::child::{Start, capture};
+use crate::{
+    child::{Start, capture},
+    encoder::Encoder,
+};
 
 /// Section `[ffmpeg]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,9 +141,9 @@ impl Toolchain {
         &self.0.version
     }
 
-    /// Whether it has the software encoder of a codec.
-    pub fn encodes(&self, codec: VideoCodec) -> bool {
-        self.0.encoders.contains(software_encoder(codec))
+    /// Whether ffmpeg was built with an encoder. Whether it works is for [`crate::encoder::prove`].
+    pub fn lists(&self, encoder: Encoder) -> bool {
+        self.0.encoders.contains(encoder.name())
     }
 
     pub(crate) fn ffmpeg(&self) -> &Path {
@@ -164,15 +166,6 @@ impl Toolchain {
     /// Starts a child that yields to the encoders, where there is one.
     pub(crate) fn nice(&self) -> Option<&Path> {
         self.0.nice.as_deref()
-    }
-}
-
-/// ffmpeg's name of the software encoder of a codec.
-pub(crate) const fn software_encoder(codec: VideoCodec) -> &'static str {
-    match codec {
-        VideoCodec::H264 => "libx264",
-        VideoCodec::Hevc => "libx265",
-        VideoCodec::Av1 => "libsvtav1",
     }
 }
 

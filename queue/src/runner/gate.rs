@@ -36,6 +36,12 @@ impl Gate {
         self.0.borrow().is_empty()
     }
 
+    /// The reasons that stand, for people; nothing while it is open.
+    pub(super) fn why(&self) -> Option<String> {
+        let reasons: Vec<&str> = self.0.borrow().iter().copied().collect();
+        (!reasons.is_empty()).then(|| reasons.join(", "))
+    }
+
     /// Tells of every change after this call.
     pub(super) fn changes(&self) -> watch::Receiver<BTreeSet<&'static str>> {
         self.0.subscribe()

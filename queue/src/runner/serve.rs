@@ -166,7 +166,20 @@ impl<H: Handler> Loop<H> {
         self.work.claims.insert(task.id(), (nonce, Instant::now()));
     }
 
-    async fn beat(&self) {
+    /// Why nothing is taken now, for people.
+    fn waiting(&mut self) -> Option<String> {
+        let config = &self.runner.config;
+        if self.draining {
+            return Some("the process takes nothing more".to_owned());
+        }
+        if !self.takes() {
+            return Some("the node is out of service".to_owned());
+        }
+        config.gate.why().or_else(|| self.work.waiting(config.slots, Instant::now()))
+    }
+
+    async fn beat(&mut self) {
+        let waiting = self.waiting();
         let config = &self.runner.config;
         let heartbeat = Heartbeat {
             v: HEARTBEAT_VERSION,
@@ -175,6 +188,7 @@ impl<H: Handler> Loop<H> {
             role: config.role.to_owned(),
             nonces: self.work.claims.values().map(|(nonce, _)| *nonce).collect(),
             encodes: self.encodes.clone(),
+            waiting,
             slots: if !self.takes() { 0 } else { u32::try_from(config.slots).unwrap_or(u32::MAX) },
         };
         if let Err(error) = self.runner.queue.beat(&heartbeat).await {
@@ -209,6 +223,16 @@ impl Work {
             Some(_) => 0,
             None => slots.saturating_sub(self.attempts.len()),
         }
+    }
+
+    /// Why there is no room, for people.
+    fn waiting(&mut self, slots: usize, now: Instant) -> Option<String> {
+        if let Some(until) = self.rest.until(now) {
+            let seconds = until.saturating_duration_since(now).as_secs();
+            return Some(format!("it rests for {seconds} s more, because something it needs was away"));
+        }
+        let taken = self.attempts.len();
+        (taken >= slots).then(|| format!("{taken} of {slots} slots are taken"))
     }
 
     fn ended(&mut self, ended: Result<(tokio::task::Id, Ended), tokio::task::JoinError>) {

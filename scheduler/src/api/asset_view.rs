@@ -1,6 +1,9 @@
 //! An asset as it is shown: its record, and what its jobs say. Pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use framemill_schemas::{
     api::{
@@ -11,6 +14,7 @@ use framemill_schemas::{
     finding::{Report, ReportState},
     job::{JobKind, JobState},
     ladder::AudioCodec,
+    lane::Lane,
     object::{MASTER_PLAYLIST, MPD, asset_folder},
     probe::Probe,
 };
@@ -200,7 +204,18 @@ impl Told {
     }
 }
 
-/// Shows an asset.
+/// How long a job may wait before it is asked whether anybody could run it: whoever could may just
+/// have started.
+const WAITS_MS: i64 = 5000;
+
+/// Why one of the jobs finds nobody to run it. `unserved` tells of a lane why nobody serves it.
+pub fn waits(jobs: &[Arc<JobSummary>], now_ms: i64, unserved: impl Fn(Lane) -> Option<String>) -> Option<String> {
+    let waiting = jobs.iter().filter(|job| job.state == JobState::Ready && job.ready_ms + WAITS_MS < now_ms);
+    let lanes: BTreeSet<Lane> = waiting.map(|job| job.lane).collect();
+    lanes.into_iter().find_map(unserved)
+}
+
+/// Shows an asset, but not whether anybody runs what is left of it: see [`waits`].
 pub fn asset_view(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> AssetView {
     // Once they are folded, its jobs may be going one by one.
     let told = folded(asset).map_or_else(|| Told::of(&Facts::new(asset, jobs)), Told::folded);
@@ -223,6 +238,7 @@ pub fn asset_view(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> AssetView {
         audio: told.audio,
         dropped: told.dropped,
         stages: told.stages,
+        waiting: None,
         jobs: told.jobs,
         validation: told.report.map(|report| ValidationView { state: report.state, findings: report.findings }),
         hls: entry(MASTER_PLAYLIST),

@@ -196,3 +196,25 @@ fn the_verdict_is_that_of_the_whole_or_of_the_part_it_failed_for() {
 fn report_state(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> Option<ReportState> {
     report(asset, jobs).map(|report| report.state)
 }
+
+#[test]
+fn a_job_that_nobody_could_run_says_so() {
+    let ready = |ready_ms| {
+        let mut record = sample::job(JobState::Ready);
+        record.ready_ms = ready_ms;
+        Arc::new(JobSummary::of(1, record))
+    };
+    let running = Arc::new(JobSummary::of(1, sample::job(JobState::Running)));
+    let nobody = |_: Lane| Some("no worker is heard".to_owned());
+    for (jobs, waiting) in [
+        (vec![ready(0)], Some("no worker is heard")),
+        (vec![running.clone(), ready(0)], Some("no worker is heard")),
+        (vec![running], None),
+        // Somebody may be about to start.
+        (vec![ready(99_000)], None),
+        (vec![], None),
+    ] {
+        assert_eq!(waits(&jobs, 100_000, nobody).as_deref(), waiting);
+    }
+    assert_eq!(waits(&[ready(0)], 100_000, |_| None), None);
+}

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use super::{
     ApiState,
-    asset_view::{asset_view, report as report_of},
+    asset_view::{asset_view, report as report_of, waits},
     cursor::page,
     extract::{AssetPath, JsonBody, Query},
     guard::{Operator, Viewer},
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     access::Caller,
+    clock::now_ms,
     ops::{self, Accepted, CheckParts, OpError, SubmitParts},
 };
 
@@ -349,5 +350,7 @@ pub async fn find(state: &ApiState, caller: &Caller, id: AssetId) -> Result<Asse
 
 /// The asset as it is shown.
 pub fn view(state: &ApiState, asset: &AssetRecord) -> AssetView {
-    asset_view(asset, &state.view.jobs_of(asset.id))
+    let jobs = state.view.jobs_of(asset.id);
+    let waiting = waits(&jobs, now_ms(), |lane| state.view.unserved(lane));
+    AssetView { waiting, ..asset_view(asset, &jobs) }
 }

@@ -212,7 +212,8 @@ fn is_on(job: &JobSummary, node: &NodeId) -> bool {
     job.holder.as_ref().is_some_and(|holder| holder.node == *node)
 }
 
-fn view_of(node: NodeRecord, running: usize) -> NodeView {
+fn view_of(mut node: NodeRecord, running: usize) -> NodeView {
+    node.roles.iter_mut().for_each(|role| role.inventory = None);
     let draining = node.state == framemill_schemas::node::NodeState::Draining;
     NodeView {
         id: node.id,
@@ -256,5 +257,7 @@ fn detail_of(node: NodeRecord, view: &View, caller: &Caller) -> NodeDetail {
     }
     failures.sort_by_key(|failed| (std::cmp::Reverse(failed.failure.at_ms), failed.job_id));
     failures.truncate(FAILURES_SHOWN_MAX);
-    NodeDetail { node: view_of(node, count), jobs, failures }
+    let inventory = node.roles.iter().find_map(|role| role.inventory.clone());
+    let waiting = view.waiting(&node.id);
+    NodeDetail { node: view_of(node, count), inventory, waiting, jobs, failures }
 }

@@ -76,6 +76,9 @@ fn stages(asset: &AssetView) -> Markup {
     html! {
         section aria-labelledby="stages" {
             h2 id="stages" { "Stages" }
+            @if let Some(waiting) = &asset.waiting {
+                p role="status" { "Waiting: " (waiting) "." }
+            }
             ul.stages {
                 @for stage in &asset.stages {
                     @let kind = stage.kind.as_str();

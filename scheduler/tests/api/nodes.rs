@@ -2,12 +2,15 @@
 
 use framemill_queue::node;
 use framemill_schemas::{
-    api::{AccessRole, Page},
+    api::{AccessRole, AssetView, Page},
     failure::{Class, Failure},
     holder::Holder,
     ids::NodeId,
     job::JobState,
-    node::{Decider, NodeDetail, NodeRole, NodeState, NodeView},
+    ladder::VideoCodec,
+    lane::{Demand, Lane, Priority, Size},
+    node::{Decider, NodeDetail, NodeRole, NodeState, NodeView, Waiting},
+    presence::Heartbeat,
 };
 use reqwest::Method;
 use uuid::Uuid;
@@ -20,7 +23,7 @@ fn id(name: &str) -> NodeId {
 
 /// As a worker of that machine does at its start.
 async fn joins(farm: &Farm, name: &str) {
-    let role = NodeRole { role: "worker".to_owned(), slots: 2, encodes: Vec::new() };
+    let role = NodeRole { role: "worker".to_owned(), slots: 2, encodes: Vec::new(), inventory: None };
     let at = node::Moment { now_ms: 5, revision: 0 };
     let record = node::join(None, &id(name), &role, at).unwrap();
     farm.queue.nodes().create(name, &record).await.unwrap();
@@ -30,6 +33,65 @@ async fn post(farm: &Farm, path: &str) -> NodeView {
     let response = farm.request(Method::POST, path).send().await.unwrap();
     assert_eq!(response.status(), 200, "{path}");
     response.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_node_says_why_it_takes_nothing() {
+    let farm = Farm::local().await;
+    joins(&farm, "gpu-7").await;
+    let beat = |process: u128, role: &str, waiting: Option<&str>| Heartbeat {
+        v: 1,
+        node: id("gpu-7"),
+        process: Uuid::from_u128(process),
+        role: role.to_owned(),
+        nonces: Vec::new(),
+        slots: 2,
+        encodes: Vec::new(),
+        waiting: waiting.map(str::to_owned),
+    };
+    let all = [
+        beat(1, "worker", Some("2 of 2 slots are taken")),
+        beat(2, "packager", Some("the store is away")),
+        beat(3, "packager", None),
+        Heartbeat { node: id("gpu-8"), ..beat(4, "worker", Some("another's")) },
+    ];
+    for beat in &all {
+        farm.queue.beat(beat).await.unwrap();
+    }
+    let waiting = |role: &str, why: &str| Waiting { role: role.to_owned(), why: why.to_owned() };
+    let expected = [waiting("packager", "the store is away"), waiting("worker", "2 of 2 slots are taken")];
+    let shown = async || farm.get("/v1/nodes/gpu-7").await.json::<NodeDetail>().await.unwrap();
+    farm.until("what was heard is shown", async || shown().await.waiting == expected).await;
+    // Taken back with the next heartbeat.
+    farm.queue.beat(&beat(1, "worker", None)).await.unwrap();
+    farm.until("only one waits", async || shown().await.waiting == expected[..1]).await;
+}
+
+#[tokio::test]
+async fn a_title_says_that_nobody_is_there_to_encode_it() {
+    let farm = Farm::local().await;
+    let asset = farm.submit(r#"{"source":"https://media.example.net/a.mp4"}"#).await;
+    let (record, _) = farm.asset(asset.id).await;
+    let (codec, priority) = (VideoCodec::Hevc, Priority::Standard);
+    let lane = Lane::Encode { engine: Demand::Any, codec, size: Size::Small, priority };
+    farm.job(&record, "transcode/hevc/0001", |job| job.lane = lane).await;
+    let path = format!("/v1/assets/{}", asset.id);
+    let waiting = async || farm.get(&path).await.json::<AssetView>().await.unwrap().waiting;
+    assert_eq!(waiting().await.as_deref(), Some("no worker is heard"));
+    let worker = |encodes: &[VideoCodec]| Heartbeat {
+        v: 1,
+        node: id("gpu-7"),
+        process: Uuid::from_u128(1),
+        role: "worker".to_owned(),
+        nonces: Vec::new(),
+        slots: 2,
+        encodes: encodes.to_vec(),
+        waiting: None,
+    };
+    farm.queue.beat(&worker(&[VideoCodec::H264])).await.unwrap();
+    farm.until("a worker is heard", async || waiting().await.as_deref() == Some("no worker encodes hevc")).await;
+    farm.queue.beat(&worker(&[VideoCodec::H264, VideoCodec::Hevc])).await.unwrap();
+    farm.until("somebody encodes it", async || waiting().await.is_none()).await;
 }
 
 #[tokio::test]

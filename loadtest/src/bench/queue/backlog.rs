@@ -144,6 +144,7 @@ async fn fill(queue: &Queue, scheduler: &Scheduler, titles: u64, say: &mut impl 
         nonces: Vec::new(),
         slots: SLOTS,
         encodes: VideoCodec::ALL.to_vec(),
+        waiting: None,
     };
     queue.beat(&heartbeat).await?;
     let submits = stream::iter(0..titles)

@@ -5,7 +5,7 @@ use framemill_schemas::{
     job::{JOB_VERSION, JobRecord, JobState},
     key::job_key,
     ladder::VideoCodec,
-    lane::{Engine, Lane, Priority, Size},
+    lane::{Demand, Lane, Priority, Size},
     object::{Generation, generation_folder},
     probe::SeekPoint,
     rate::{FrameGrid, Ratio},
@@ -20,7 +20,7 @@ const RATE: Ratio = Ratio { num: 25, den: 1 };
 
 /// Where these jobs wait.
 pub const LANE: Lane =
-    Lane::Encode { engine: Engine::Any, codec: VideoCodec::H264, size: Size::Small, priority: Priority::Standard };
+    Lane::Encode { engine: Demand::Any, codec: VideoCodec::H264, size: Size::Small, priority: Priority::Standard };
 
 /// Chunk `index` of an asset, ready, as it is created.
 pub fn job(asset: AssetId, index: u64, now_ms: i64) -> JobRecord {

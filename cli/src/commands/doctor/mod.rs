@@ -1,10 +1,13 @@
 //! `framemill doctor`: checks this machine and the farm. Each finding has a cause and a mend.
 
+mod encoders;
+
 use std::{path::Path, process::Stdio, time::Duration};
 
-use framemill_schemas::ladder::VideoCodec;
+use framemill_worker::inventory;
 use serde::Serialize;
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::Global,
@@ -95,18 +98,9 @@ async fn ffmpeg(settings: &Settings) -> Vec<Finding> {
         Ok(tools) => tools,
         Err(error) => return vec![Finding::of("ffmpeg", error)],
     };
-    let (has, lacks): (Vec<_>, Vec<_>) = VideoCodec::ALL.into_iter().partition(|codec| tools.encodes(*codec));
-    let names = |codecs: &[VideoCodec]| codecs.iter().map(|codec| codec.as_str()).collect::<Vec<_>>().join(", ");
-    let mut findings = vec![Finding::good("ffmpeg", format!("version {}, encodes {}", tools.version(), names(&has)))];
-    if !lacks.is_empty() {
-        findings.push(Finding::bad(
-            "encoders",
-            State::Warning,
-            format!("no encoder for {}", names(&lacks)),
-            "this ffmpeg was built without libx264, libx265 or libsvtav1",
-            "use a build that has them, or only ladders that do without",
-        ));
-    }
+    let inventory = inventory::take(&tools, &CancellationToken::new()).await;
+    let mut findings = vec![Finding::good("ffmpeg", format!("version {}", tools.version()))];
+    findings.extend(encoders::findings(&inventory));
     findings
 }
 

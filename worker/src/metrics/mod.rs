@@ -1,4 +1,6 @@
-//! Every metric of a worker.
+//! Every metric of a worker: of its attempts here, of its machine in `machine`.
+
+pub(crate) mod machine;
 
 use framemill_schemas::{failure::Class, job::JobKind};
 use opentelemetry::{

@@ -1,0 +1,123 @@
+//! Encoders of ffmpeg, and the proof that one works on this machine: what ffmpeg lists says nothing
+//! about the driver and the device behind it.
+
+use framemill_schemas::{
+    failure::Failure,
+    inventory::{ANSWER_CHARS_MAX, EncoderProof, Engine},
+    ladder::VideoCodec,
+};
+use futures_util::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{canary, toolchain::Toolchain};
+
+/// Proofs at the same time: a driver that hangs holds up the others of its kind only.
+const PROOFS_AT_ONCE: usize = 4;
+
+/// An encoder of ffmpeg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoder {
+    /// What encodes.
+    pub engine: Engine,
+    /// Into what.
+    pub codec: VideoCodec,
+}
+
+impl Encoder {
+    /// The processor's encoder of a codec.
+    pub const fn software(codec: VideoCodec) -> Self {
+        Self { engine: Engine::Software, codec }
+    }
+
+    /// Every encoder that is known here.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Engine::ALL.into_iter().flat_map(|engine| VideoCodec::ALL.map(|codec| Self { engine, codec }))
+    }
+
+    /// ffmpeg's name of it.
+    pub const fn name(self) -> &'static str {
+        match (self.engine, self.codec) {
+            (Engine::Nvenc, VideoCodec::H264) => "h264_nvenc",
+            (Engine::Nvenc, VideoCodec::Hevc) => "hevc_nvenc",
+            (Engine::Nvenc, VideoCodec::Av1) => "av1_nvenc",
+            (Engine::Vaapi, VideoCodec::H264) => "h264_vaapi",
+            (Engine::Vaapi, VideoCodec::Hevc) => "hevc_vaapi",
+            (Engine::Vaapi, VideoCodec::Av1) => "av1_vaapi",
+            (Engine::Qsv, VideoCodec::H264) => "h264_qsv",
+            (Engine::Qsv, VideoCodec::Hevc) => "hevc_qsv",
+            (Engine::Qsv, VideoCodec::Av1) => "av1_qsv",
+            (Engine::Software, VideoCodec::H264) => "libx264",
+            (Engine::Software, VideoCodec::Hevc) => "libx265",
+            (Engine::Software, VideoCodec::Av1) => "libsvtav1",
+        }
+    }
+}
+
+/// Encodes a few pictures with every encoder that this ffmpeg lists, and decodes them again.
+pub async fn prove(tools: &Toolchain, cancel: &CancellationToken) -> Vec<EncoderProof> {
+    let listed = Encoder::all().filter(|encoder| tools.lists(*encoder));
+    let proofs = listed.map(|encoder| proof(tools, encoder, cancel));
+    stream::iter(proofs).buffered(PROOFS_AT_ONCE).collect().await
+}
+
+/// The same with one encoder.
+pub async fn proof(tools: &Toolchain, encoder: Encoder, cancel: &CancellationToken) -> EncoderProof {
+    let mut outcome = canary::pictures(tools, encoder, cancel).await;
+    // Without a device behind it only a passing trouble fails, and a worker that starts in the middle
+    // of one would go without the codec until it is started again.
+    if outcome.is_err() && encoder.engine == Engine::Software {
+        outcome = canary::pictures(tools, encoder, cancel).await;
+    }
+    let answer = outcome.err().map(|failure| answer(&failure));
+    EncoderProof { engine: encoder.engine, codec: encoder.codec, name: encoder.name().to_owned(), answer }
+}
+
+/// What ffmpeg and the driver complained of, without the addresses that ffmpeg puts before it.
+fn answer(failure: &Failure) -> String {
+    let mut said: Vec<&str> = Vec::new();
+    for line in failure.evidence.as_deref().unwrap_or_default().lines() {
+        let complaint = ["[error] ", "[fatal] "].into_iter().find_map(|level| line.split_once(level));
+        if let Some((_, words)) = complaint
+            && !said.contains(&words.trim())
+        {
+            said.push(words.trim());
+        }
+    }
+    let text = if said.is_empty() { failure.reason.clone() } else { said.join("; ") };
+    text.chars().take(ANSWER_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use framemill_schemas::failure::Class;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_the_drivers_own() {
+        let failure = |evidence: &str| Failure::new(Class::Transient, "x", "ffmpeg gave up").evidence(evidence);
+        for (evidence, expected) in [
+            (
+                "[h264_nvenc @ 0x55f] [error] Cannot load libcuda.so.1\n[error] Error initializing output\n",
+                "Cannot load libcuda.so.1; Error initializing output",
+            ),
+            (
+                "[hevc_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: unsupported device (2): (no details)\n\
+                 [hevc_nvenc @ 0x1] [error] No capable devices found\n[hevc_nvenc @ 0x2] [error] No capable devices found\n\
+                 [fatal] Error while opening encoder",
+                "OpenEncodeSessionEx failed: unsupported device (2): (no details); No capable devices found; Error while opening encoder",
+            ),
+            ("[x @ 0x1] [warning] odd\n", "ffmpeg gave up"),
+        ] {
+            assert_eq!(answer(&failure(evidence)), expected);
+        }
+        let long = format!("[error] {}", "ä".repeat(2 * ANSWER_CHARS_MAX));
+        assert_eq!(answer(&failure(&long)).chars().count(), ANSWER_CHARS_MAX);
+    }
+
+    #[test]
+    fn every_encoder_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = Encoder::all().map(Encoder::name).collect();
+        assert_eq!(names.len(), Engine::ALL.len() * VideoCodec::ALL.len());
+    }
+}
