@@ -72,15 +72,24 @@ pub async fn proof(tools: &Toolchain, encoder: Encoder, cancel: &CancellationTok
     EncoderProof { engine: encoder.engine, codec: encoder.codec, name: encoder.name().to_owned(), answer }
 }
 
-/// What ffmpeg and the driver complained of, without the addresses that ffmpeg puts before it.
+/// How ffmpeg says that something failed because something else did.
+const CONSEQUENCES: [&str; 5] = [
+    "Error initializing output stream",
+    "Error while opening encoder",
+    "Failed to set value",
+    "Error parsing",
+    "Conversion failed",
+];
+
+/// What ffmpeg and the driver complained of, without the addresses that ffmpeg puts before it, and
+/// without what only follows from it.
 fn answer(failure: &Failure) -> String {
     let mut said: Vec<&str> = Vec::new();
     for line in failure.evidence.as_deref().unwrap_or_default().lines() {
         let complaint = ["[error] ", "[fatal] "].into_iter().find_map(|level| line.split_once(level));
-        if let Some((_, words)) = complaint
-            && !said.contains(&words.trim())
-        {
-            said.push(words.trim());
+        let Some(words) = complaint.map(|(_, words)| words.trim()) else { continue };
+        if !said.contains(&words) && !CONSEQUENCES.iter().any(|start| words.starts_with(start)) {
+            said.push(words);
         }
     }
     let text = if said.is_empty() { failure.reason.clone() } else { said.join("; ") };
@@ -98,14 +107,15 @@ mod tests {
         let failure = |evidence: &str| Failure::new(Class::Transient, "x", "ffmpeg gave up").evidence(evidence);
         for (evidence, expected) in [
             (
-                "[h264_nvenc @ 0x55f] [error] Cannot load libcuda.so.1\n[error] Error initializing output\n",
-                "Cannot load libcuda.so.1; Error initializing output",
+                "[h264_nvenc @ 0x55f] [error] Cannot load libcuda.so.1\n\
+                 [error] Error initializing output stream 0:0 -- Error while opening encoder for output stream #0:0\n",
+                "Cannot load libcuda.so.1",
             ),
             (
                 "[hevc_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: unsupported device (2): (no details)\n\
                  [hevc_nvenc @ 0x1] [error] No capable devices found\n[hevc_nvenc @ 0x2] [error] No capable devices found\n\
                  [fatal] Error while opening encoder",
-                "OpenEncodeSessionEx failed: unsupported device (2): (no details); No capable devices found; Error while opening encoder",
+                "OpenEncodeSessionEx failed: unsupported device (2): (no details); No capable devices found",
             ),
             ("[x @ 0x1] [warning] odd\n", "ffmpeg gave up"),
         ] {

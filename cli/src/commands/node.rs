@@ -1,6 +1,9 @@
 //! `framemill node`: the machines of the farm.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use framemill_schemas::{
     inventory::{Gpu, Inventory},
@@ -115,10 +118,14 @@ fn encoders(inventory: &Inventory) {
     let works: Vec<&str> =
         inventory.encoders.iter().filter(|proof| proof.works()).map(|proof| proof.name.as_str()).collect();
     output::line(format!("encoders: {}", if works.is_empty() { "none".to_owned() } else { works.join(", ") }));
+    let mut broken: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for proof in &inventory.encoders {
         if let Some(answer) = &proof.answer {
-            output::line(format!("  {} does not work: {}", proof.name, printable(answer)));
+            broken.entry(answer).or_default().push(&proof.name);
         }
+    }
+    for (answer, names) in broken {
+        output::line(format!("  no {}: {}", names.join(", "), printable(answer)));
     }
     if let Some(why) = &inventory.no_driver {
         output::line(printable(&format!("gpus: none; {why}")));
