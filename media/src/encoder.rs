@@ -73,9 +73,14 @@ pub async fn proof(tools: &Toolchain, encoder: Encoder, cancel: &CancellationTok
 }
 
 /// How ffmpeg says that something failed because something else did.
-const CONSEQUENCES: [&str; 5] = [
+const CONSEQUENCES: [&str; 10] = [
     "Error initializing output stream",
     "Error while opening encoder",
+    "Error sending frames to consumers",
+    "Could not open encoder before EOF",
+    "Task finished with error code",
+    "Terminating thread with return code",
+    "Nothing was written into output file",
     "Failed to set value",
     "Error parsing",
     "Conversion failed",
