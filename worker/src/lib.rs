@@ -16,4 +16,4 @@ pub mod source;
 mod upload;
 
 pub use machine::inventory;
-pub use run::{WorkerConfig, WorkerParts, run};
+pub use run::{Machine, WorkerConfig, WorkerParts, run};

@@ -55,6 +55,16 @@ impl WorkerConfig {
     }
 }
 
+/// The machine a worker runs on.
+pub struct Machine {
+    /// Its name.
+    pub node: NodeId,
+    /// Its ffmpeg.
+    pub tools: Toolchain,
+    /// What it can encode with, as it was found just now.
+    pub inventory: Inventory,
+}
+
 /// What a worker is made of.
 pub struct WorkerParts {
     /// What it is told.
@@ -65,10 +75,8 @@ pub struct WorkerParts {
     pub queue: Queue,
     /// Where it puts.
     pub store: Store,
-    /// Its ffmpeg.
-    pub tools: Toolchain,
     /// Its machine.
-    pub node: NodeId,
+    pub machine: Machine,
     /// When to stop.
     pub shutdown: Shutdown,
 }
@@ -86,7 +94,8 @@ pub enum WorkerError {
 
 /// Runs until the shutdown says so: a drain finishes what runs, a stop hands it back.
 pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
-    let WorkerParts { config, sources, queue, store, tools, node, shutdown } = parts;
+    let WorkerParts { config, sources, queue, store, machine, shutdown } = parts;
+    let Machine { node, tools, mut inventory } = machine;
     // What is begun waits for a store that is away; nothing else is begun meanwhile.
     let store = store.patient();
     let reader =
@@ -102,7 +111,6 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let process = Uuid::new_v4();
     // Once more whenever an encoder works that did not.
     while !shutdown.drain.is_cancelled() {
-        let inventory = inventory::take(&tools, &shutdown.stop).await;
         inventory.encoders.iter().for_each(warn);
         // Jobs are encoded in software; what else the machine could do is told, and not used yet.
         let encodes = inventory.encodes(Engine::Software);
@@ -128,6 +136,7 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
             }
         }
         served.await?;
+        inventory = inventory::take(&tools, &shutdown.stop).await;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use framemill_queue::Queue;
 use framemill_scheduler::view::View;
 use framemill_storage::Store;
 use framemill_telemetry::Shutdown;
+use framemill_worker::{Machine, inventory};
 
 use crate::{
     args::{Global, serve},
@@ -49,9 +50,10 @@ pub async fn worker(global: &Global, args: serve::Worker) -> Result<(), CliError
     settings.check()?;
     run(settings, "worker", async |settings: &Settings, shutdown: &Shutdown| {
         let (tools, queue, store) = base(settings, settings.worker.health, shutdown).await?;
+        let inventory = inventory::take(&tools, &shutdown.stop).await;
+        let machine = Machine { node: node::name(settings.worker.node.as_deref()), tools, inventory };
         let mut roles = Roles::new(shutdown.clone());
-        let node = node::name(settings.worker.node.as_deref());
-        roles.worker(settings.worker.slots, settings.sources.clone(), queue, store, tools, node);
+        roles.worker(settings.worker.slots, settings.sources.clone(), queue, store, machine);
         Ok(roles)
     })
     .await

@@ -12,7 +12,7 @@ use framemill_scheduler::{
 use framemill_schemas::ids::NodeId;
 use framemill_storage::Store;
 use framemill_telemetry::{Shutdown, health};
-use framemill_worker::{WorkerConfig, WorkerParts, source::SourcesConfig};
+use framemill_worker::{Machine, WorkerConfig, WorkerParts, source::SourcesConfig};
 use tokio::{
     net::TcpListener,
     task::{JoinError, JoinSet},
@@ -75,13 +75,12 @@ impl Roles {
         sources: SourcesConfig,
         queue: Queue,
         store: Store,
-        tools: Toolchain,
-        node: NodeId,
+        machine: Machine,
     ) {
         let config = WorkerConfig { slots: slots.and_then(NonZeroUsize::new) };
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
-            let parts = WorkerParts { config, sources, queue, store, tools, node, shutdown };
+            let parts = WorkerParts { config, sources, queue, store, machine, shutdown };
             ("worker", framemill_worker::run(parts).await.map_err(|error| chain(&error)))
         });
     }

@@ -7,6 +7,7 @@ use framemill_queue::NatsConfig;
 use framemill_scheduler::view::View;
 use framemill_storage::{S3Config, Secret, Store, embedded};
 use framemill_telemetry::Shutdown;
+use framemill_worker::{Machine, inventory};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -51,13 +52,18 @@ impl Farm {
         listener: TcpListener,
         shutdown: Shutdown,
     ) -> Result<Self, CliError> {
-        let (base, nats_config, s3_config) = Base::start(settings, &data).await?;
+        // The machine tries itself while NATS starts: the first title need not wait for it.
+        let tried = async {
+            let tools = startup::tools(&settings.ffmpeg).await?;
+            let inventory = inventory::take(&tools, &shutdown.stop).await;
+            let node = node::name(settings.worker.node.as_deref());
+            Ok::<_, CliError>(Machine { node, tools, inventory })
+        };
+        let (started, tried) = tokio::join!(Base::start(settings, &data), tried);
+        let (base, nats_config, s3_config) = started?;
         let begun = async {
-            let (tools, queue, store) = tokio::try_join!(
-                startup::tools(&settings.ffmpeg),
-                startup::queue(&nats_config),
-                startup::store(&s3_config)
-            )?;
+            let machine = tried?;
+            let (queue, store) = tokio::try_join!(startup::queue(&nats_config), startup::store(&s3_config))?;
             let listen =
                 listener.local_addr().map_err(|error| CliError::failed(format!("the API has no address: {error}")))?;
             let view = View::default();
@@ -65,17 +71,10 @@ impl Farm {
                 Some(address) => Some(roles::health(address, queue.clone(), Some(view.clone()), &shutdown).await?),
                 None => None,
             };
-            let node = node::name(settings.worker.node.as_deref());
+            let (tools, node) = (machine.tools.clone(), machine.node.clone());
             let mut roles = Roles::new(shutdown.clone());
             roles.scheduler(&settings.scheduler, queue.clone(), store.clone(), listener, view);
-            roles.worker(
-                settings.worker.slots,
-                settings.sources.clone(),
-                queue.clone(),
-                store.clone(),
-                tools.clone(),
-                node.clone(),
-            );
+            roles.worker(settings.worker.slots, settings.sources.clone(), queue.clone(), store.clone(), machine);
             roles.packager(settings.packager.slots, queue, store.clone(), tools, node);
             Ok((listen, health, store, roles))
         };

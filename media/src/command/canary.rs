@@ -17,8 +17,9 @@ pub(crate) fn canary(program: &Path, song: Song) -> Vec<OsString> {
     match song {
         Song::Video(encoder) => {
             command.args(device(encoder.engine));
-            // Hardware encoders refuse pictures that are much smaller.
-            command.args(["-f", "lavfi"]).input("testsrc2=size=640x360:rate=25");
+            // Hardware encoders refuse pictures that are much smaller, and software takes its time.
+            let size = if encoder.engine == Engine::Software { "320x180" } else { "640x360" };
+            command.args(["-f", "lavfi"]).input(format!("testsrc2=size={size}:rate=25"));
             command.args(["-frames:v", &PICTURES.to_string(), "-vf", upload(encoder.engine)]);
             command.args(["-c:v", encoder.name(), "-g", "6"]);
             command.args(quickest(encoder));
