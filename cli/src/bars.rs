@@ -16,7 +16,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     follow::Watcher,
-    output::{is_interactive, note, span},
+    output::{is_interactive, note, printable, span},
 };
 
 /// Steps of a bar per job: chunks are few and long, so that a bar of jobs would stand still.
@@ -92,12 +92,28 @@ impl Attempts {
     }
 }
 
+/// What was last said of why a title waits.
+#[derive(Default)]
+struct Waits(Option<String>);
+
+impl Waits {
+    /// What is to be said now: where a title begins to wait, waits for something else, or goes on.
+    fn news(&mut self, waiting: Option<&str>) -> Option<String> {
+        if self.0.as_deref() == waiting {
+            return None;
+        }
+        self.0 = waiting.map(str::to_owned);
+        Some(waiting.map_or_else(|| "it goes on".to_owned(), |why| format!("waiting: {why}")))
+    }
+}
+
 /// Bars on a terminal.
 struct Bars {
     all: MultiProgress,
     stages: Vec<(JobKind, ProgressBar, Instant)>,
     attempts: Attempts,
     last: Vec<StageView>,
+    waits: Waits,
 }
 
 impl Bars {
@@ -107,6 +123,7 @@ impl Bars {
             stages: Vec::new(),
             attempts: Attempts::default(),
             last: Vec::new(),
+            waits: Waits::default(),
         }
     }
 
@@ -153,6 +170,10 @@ fn message(stage: &StageView, done: u64, total: u64, speed_milli: u64, elapsed: 
 
 impl Watcher for Bars {
     fn asset(&mut self, asset: &AssetView) {
+        if let Some(news) = self.waits.news(asset.waiting.as_deref()) {
+            // A terminal that is gone has nobody to tell.
+            let _ = self.all.println(printable(&news));
+        }
         asset.stages.iter().for_each(|stage| self.attempts.settle(stage));
         self.last.clone_from(&asset.stages);
         self.draw();
@@ -174,6 +195,7 @@ impl Watcher for Bars {
 struct Lines {
     last: Vec<StageView>,
     state: Option<AssetState>,
+    waits: Waits,
 }
 
 impl Watcher for Lines {
@@ -181,6 +203,9 @@ impl Watcher for Lines {
         if self.state != Some(asset.state) {
             note(format!("{} {}", asset.id, asset.state.as_str()));
             self.state = Some(asset.state);
+        }
+        if let Some(news) = self.waits.news(asset.waiting.as_deref()) {
+            note(printable(&news));
         }
         for stage in &asset.stages {
             let before = self.last.iter().find(|before| before.kind == stage.kind);
@@ -230,6 +255,14 @@ mod tests {
         assert_eq!(attempts.0.len(), 0);
         attempts.note(&progress(1, 0, 0));
         assert_eq!(attempts.steps(&stage(1)), 0);
+    }
+
+    #[test]
+    fn waiting_is_said_once_and_taken_back() {
+        let mut waits = Waits::default();
+        let said: Vec<_> = [None, Some("a"), Some("a"), Some("b"), None, None].map(|why| waits.news(why)).into();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(said, [None, text("waiting: a"), None, text("waiting: b"), text("it goes on"), None]);
     }
 
     #[test]

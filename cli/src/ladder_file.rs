@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use framemill_scheduler::ladders::Ladders;
 use framemill_schemas::{
     ladder::{LADDER_BYTES_MAX, Ladder},
     submission::LadderChoice,
@@ -18,6 +19,20 @@ pub fn choose(text: Option<&str>) -> Result<LadderChoice, CliError> {
     }
     let ladder = read(Path::new(text))?;
     Ok(LadderChoice::Inline(serde_json::to_value(ladder).expect("a ladder is JSON")))
+}
+
+/// The same in full, for what is done without a farm to ask.
+pub fn written_out(text: Option<&str>) -> Result<Ladder, CliError> {
+    match choose(text)? {
+        LadderChoice::Named(name) => {
+            let shipped = Ladders::load(None).map_err(|error| CliError::failed(error.to_string()))?;
+            shipped.get(&name).ok_or_else(|| {
+                CliError::usage(format!("no ladder {name:?} is shipped")).at("--ladder").mend("name a file")
+            })
+        }
+        LadderChoice::Inline(value) => Ladder::from_value(value)
+            .map_err(|faults| CliError::usage("the ladder has faults").at("--ladder").faults(faults)),
+    }
 }
 
 fn looks_like_file(text: &str) -> bool {

@@ -1,6 +1,8 @@
 //! Encoders of ffmpeg, and the proof that one works on this machine: what ffmpeg lists says nothing
 //! about the driver and the device behind it.
 
+use std::time::Duration;
+
 use framemill_schemas::{
     failure::Failure,
     inventory::{ANSWER_CHARS_MAX, EncoderProof, Engine},
@@ -11,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{canary, toolchain::Toolchain};
 
-/// Proofs at the same time: a driver that hangs holds up the others of its kind only.
-const PROOFS_AT_ONCE: usize = 4;
+/// Proofs of hardware at the same time, and of software.
+const PROOFS_AT_ONCE: usize = 3;
+/// Longest proof of hardware: a driver may hang for ever.
+const HARDWARE_MAX: Duration = Duration::from_secs(10);
 
 /// An encoder of ffmpeg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,20 +59,33 @@ impl Encoder {
 
 /// Encodes a few pictures with every encoder that this ffmpeg lists, and decodes them again.
 pub async fn prove(tools: &Toolchain, cancel: &CancellationToken) -> Vec<EncoderProof> {
-    let listed = Encoder::all().filter(|encoder| tools.lists(*encoder));
-    let proofs = listed.map(|encoder| proof(tools, encoder, cancel));
-    stream::iter(proofs).buffered(PROOFS_AT_ONCE).collect().await
+    let of = async |software: bool| {
+        let wanted = move |encoder: &Encoder| (encoder.engine == Engine::Software) == software;
+        let listed = Encoder::all().filter(wanted).filter(|encoder| tools.lists(*encoder));
+        let proofs = listed.map(|encoder| proof(tools, encoder, cancel));
+        stream::iter(proofs).buffered(PROOFS_AT_ONCE).collect::<Vec<_>>().await
+    };
+    // Apart: a driver that hangs holds up no encoder of the processor.
+    let (mut proofs, software) = tokio::join!(of(false), of(true));
+    proofs.extend(software);
+    proofs
 }
 
 /// The same with one encoder.
 pub async fn proof(tools: &Toolchain, encoder: Encoder, cancel: &CancellationToken) -> EncoderProof {
-    let mut outcome = canary::pictures(tools, encoder, cancel).await;
-    // Without a device behind it only a passing trouble fails, and a worker that starts in the middle
-    // of one would go without the codec until it is started again.
-    if outcome.is_err() && encoder.engine == Engine::Software {
-        outcome = canary::pictures(tools, encoder, cancel).await;
-    }
-    let answer = outcome.err().map(|failure| answer(&failure));
+    let pictures = || canary::pictures(tools, encoder, cancel);
+    let answer = if encoder.engine == Engine::Software {
+        // Without a device behind it what fails may pass, and it costs little to see.
+        match pictures().await {
+            Ok(()) => None,
+            Err(_) => pictures().await.err().map(|failure| answer(&failure)),
+        }
+    } else {
+        match tokio::time::timeout(HARDWARE_MAX, pictures()).await {
+            Ok(outcome) => outcome.err().map(|failure| answer(&failure)),
+            Err(_) => Some(format!("no answer within {} s", HARDWARE_MAX.as_secs())),
+        }
+    };
     EncoderProof { engine: encoder.engine, codec: encoder.codec, name: encoder.name().to_owned(), answer }
 }
 

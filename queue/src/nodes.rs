@@ -273,12 +273,11 @@ impl Me {
             Some(drain) if drain.asked == asked => Some(drain),
             _ => Some(Drain { asked, until: now + Duration::from_secs(me.deadline_s.into()) }),
         };
-        let role = &self.member.role.role;
-        let mut others = self.fleet.values().map(|(node, _)| node).filter(|other| other.id != me.id);
+        let others = self.fleet.values().map(|(node, _)| node);
         let standing = Standing {
             takes: me.state == NodeState::Active,
             hands_back: drain.is_some_and(|drain| drain.until <= now),
-            alone: me.suspicion.is_none() && !others.any(|other| other.serves(role)),
+            alone: me.suspicion.is_none() && !me.is_covered(&self.member.role, others),
         };
         let (state, why) = (me.state.as_str(), me.why.clone());
         self.drain = drain;

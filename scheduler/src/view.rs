@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framemill_queue::Change;
+use framemill_queue::{Change, LEASE};
 use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     failure::Failure,
@@ -205,6 +205,11 @@ impl State {
     fn workers(&self) -> impl Iterator<Item = &Heard> {
         self.heard_lately().filter(|heard| heard.role == WORKER_ROLE)
     }
+
+    /// Who lives: a process that ended a moment ago is not shown.
+    fn alive(&self) -> impl Iterator<Item = &Heard> {
+        self.heard.values().filter(|heard| heard.at.elapsed() < LEASE)
+    }
 }
 
 impl State {
@@ -291,7 +296,8 @@ impl View {
     /// Encoder slots of all workers that were heard lately; `None` while none is.
     pub fn slots(&self) -> Option<u32> {
         let state = self.state();
-        Some(state.workers().map(|worker| worker.slots).sum()).filter(|slots| *slots > 0)
+        Some(state.workers().filter(|worker| !worker.encodes.is_empty()).map(|worker| worker.slots).sum())
+            .filter(|slots| *slots > 0)
     }
 
     /// Whether some worker encodes a codec; `None` while no worker is heard at all, which says
@@ -382,19 +388,23 @@ impl View {
             JobKind::Package | JobKind::Validate => PACKAGER_ROLE,
         };
         let state = self.state();
-        let mut members = state.heard_lately().filter(|heard| heard.role == role).peekable();
-        if members.peek().is_none() {
+        let members: Vec<&Heard> = state.alive().filter(|heard| heard.role == role).collect();
+        if members.is_empty() {
             return Some(format!("no {role} is heard"));
         }
-        let codec = lane.codec()?;
-        let encoded = members.any(|worker| worker.encodes.contains(&codec));
-        (!encoded).then(|| format!("no worker encodes {}", codec.as_str()))
+        let able: Vec<_> =
+            members.iter().filter(|heard| lane.codec().is_none_or(|codec| heard.encodes.contains(&codec))).collect();
+        let encodes = lane.codec().map_or_else(String::new, |codec| format!(" that encodes {}", codec.as_str()));
+        if able.is_empty() {
+            return Some(format!("no {role} is there{encodes}"));
+        }
+        able.iter().all(|heard| heard.slots == 0).then(|| format!("every {role}{encodes} is out of service"))
     }
 
     /// Why processes of a node take no job now, of those that were heard lately.
     pub fn waiting(&self, node: &NodeId) -> Vec<Waiting> {
         let state = self.state();
-        let on_it = state.heard_lately().filter(|heard| heard.node == *node);
+        let on_it = state.alive().filter(|heard| heard.node == *node);
         let reasons = on_it.filter_map(|heard| Some(Waiting { role: heard.role.clone(), why: heard.waiting.clone()? }));
         let mut waiting: Vec<Waiting> = reasons.collect();
         waiting.sort();
@@ -413,8 +423,10 @@ impl View {
         };
         let mut state = self.state();
         state.heard.retain(|_, heard| heard.at.elapsed() < HEARD_WITHIN);
+        let before = state.heard.insert(beat.process, heard);
         // Only workers encode.
-        if state.heard.insert(beat.process, heard).is_none() && beat.role == WORKER_ROLE {
+        let comes = beat.slots > 0 && before.is_none_or(|before| before.slots == 0);
+        if beat.role == WORKER_ROLE && comes {
             // Assets that wait to be planned for somebody can be now.
             let waiting = state.assets.values().filter(|entry| entry.record.state == AssetState::Accepted);
             let waiting: Vec<_> = waiting.map(|entry| entry.record.id).collect();

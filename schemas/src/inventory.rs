@@ -71,7 +71,7 @@ pub struct PcieLink {
 }
 
 /// An NVIDIA GPU, as its driver describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Gpu {
     /// The driver's number of it; may change with a restart of the machine.
     pub index: u32,
@@ -92,6 +92,9 @@ pub struct Gpu {
     /// Its link; absent where the driver does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pcie: Option<PcieLink>,
+    /// Why it cannot be asked; nothing else is known then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// What a machine has to encode with.
@@ -99,15 +102,15 @@ pub struct Gpu {
 pub struct Inventory {
     /// Every encoder that its ffmpeg names, each tried.
     pub encoders: Vec<EncoderProof>,
-    /// Version of the NVIDIA driver.
+    /// Version of the NVIDIA driver; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
     /// NVIDIA GPUs that the driver shows.
     #[serde(default)]
     pub gpus: Vec<Gpu>,
-    /// Why the NVIDIA driver could not be asked; absent where it could.
+    /// Why the NVIDIA driver does not answer, though it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub no_driver: Option<String>,
+    pub driver_fault: Option<String>,
 }
 
 impl Inventory {

@@ -141,10 +141,22 @@ impl NodeRecord {
         self.present && self.state == NodeState::Active && self.has_role(role)
     }
 
-    /// The first of its roles that none of `others` serves: the farm cannot do without it.
+    /// Whether it would take some job of a role now that needs this codec.
+    fn encodes(&self, role: &str, codec: VideoCodec) -> bool {
+        self.serves(role) && self.roles.iter().any(|held| held.role == role && held.encodes.contains(&codec))
+    }
+
+    /// Whether others do all that a role of this node does, each codec of it.
+    pub fn is_covered<'a>(&self, held: &NodeRole, others: impl Iterator<Item = &'a NodeRecord> + Clone) -> bool {
+        let others = others.filter(|other| other.id != self.id);
+        let role = held.role.as_str();
+        others.clone().any(|other| other.serves(role))
+            && held.encodes.iter().all(|codec| others.clone().any(|other| other.encodes(role, *codec)))
+    }
+
+    /// The first of its roles that `others` do not cover: the farm cannot do without it.
     pub fn last_of<'a>(&self, others: impl Iterator<Item = &'a NodeRecord> + Clone) -> Option<&str> {
-        let served = |role: &str| others.clone().any(|other| other.id != self.id && other.serves(role));
-        self.roles.iter().map(|held| held.role.as_str()).find(|role| !served(role))
+        self.roles.iter().find(|held| !self.is_covered(held, others.clone())).map(|held| held.role.as_str())
     }
 }
 
@@ -277,6 +289,20 @@ mod tests {
             (vec![node("a", &["worker"], Active, true)], Some("worker")),
         ] {
             assert_eq!(me.last_of(others.iter()), last, "{others:?}");
+        }
+        let encodes = |id, codecs: &[VideoCodec]| {
+            let mut node = node(id, &["worker"], Active, true);
+            node.roles[0].encodes = codecs.to_vec();
+            node
+        };
+        use VideoCodec::{Av1, H264};
+        for (mine, others, last) in [
+            (&[H264, Av1][..], vec![encodes("b", &[H264])], Some("worker")),
+            (&[H264, Av1], vec![encodes("b", &[H264]), encodes("c", &[Av1])], None),
+            (&[H264], vec![encodes("b", &[])], Some("worker")),
+            (&[], vec![encodes("b", &[])], None),
+        ] {
+            assert_eq!(encodes("a", mine).last_of(others.iter()), last, "{mine:?} {others:?}");
         }
         let both = node("a", &["worker", "packager"], Active, true);
         assert_eq!(both.last_of([node("b", &["worker"], Active, true)].iter()), Some("packager"));

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod canary;
+pub mod capacity;
 mod held;
 mod jobs;
 mod machine;

@@ -115,11 +115,11 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         // Jobs are encoded in software; what else the machine could do is told, and not used yet.
         let encodes = inventory.encodes(Engine::Software);
         let lanes = lanes(&encodes);
-        let member = Member { node: node.clone(), role: role(slots, encodes, inventory.clone()) };
         let trial = {
-            let tools = tools.clone();
-            move || canary::trial(&tools)
+            let (tools, encodes) = (tools.clone(), encodes.clone());
+            move || canary::trial(&tools, &encodes)
         };
+        let member = Member { node: node.clone(), role: role(slots, encodes, inventory.clone()) };
         let (says, standing) = watch::channel(Standing::UNKNOWN);
         let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
         let (node, gate) = (node.clone(), gate.clone());
@@ -130,13 +130,11 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         let mut served = std::pin::pin!(served);
         tokio::select! {
             served = &mut served => return Ok(served?),
-            () = inventory::mended(&tools, &inventory, &shutdown.stop) => {
-                tracing::info!("an encoder works that did not; what runs is finished first");
-                drain.cancel();
-            }
+            mended = inventory::mended(&tools, &inventory, &shutdown.stop) => inventory = mended,
         }
+        tracing::info!("an encoder works that did not; what runs is finished first");
+        drain.cancel();
         served.await?;
-        inventory = inventory::take(&tools, &shutdown.stop).await;
     }
     Ok(())
 }

@@ -90,6 +90,8 @@ pub enum Command {
     Config(operate::Config),
     /// Check this machine and the farm; each finding has a cause and a mend
     Doctor,
+    /// How many channels a fleet of GPUs takes, and what ends first
+    Capacity(operate::Capacity),
     /// Collect what has outlived its use, or show what there is
     Gc(operate::Gc),
     /// Benchmarks and load

@@ -153,6 +153,54 @@ impl JobFilter {
     }
 }
 
+/// `framemill capacity`.
+#[derive(Clone, Debug, Args)]
+pub struct Capacity {
+    /// A fleet, as models and numbers: l4=8,t4=2; without it, the GPUs of the present one
+    #[arg(long = "gpu", value_name = "MODEL=N", value_delimiter = ',')]
+    pub gpus: Vec<String>,
+    /// What each channel is encoded to: a name, or a file
+    #[arg(long, value_name = "L")]
+    pub ladder: Option<String>,
+    /// What is shown
+    #[arg(long, value_enum, default_value_t = Content::Sport)]
+    pub content: Content,
+    /// Every viewer gets a watermark of their own
+    #[arg(long)]
+    pub watermark: bool,
+    /// How well it is encoded
+    #[arg(long, value_enum, default_value_t = GpuPreset::P5)]
+    pub preset: GpuPreset,
+    /// Pictures a second
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=120))]
+    pub rate: u32,
+    /// How many watch at once
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub viewers: u64,
+}
+
+/// What is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Content {
+    /// Fast: it takes the most
+    Sport,
+    /// Heads that talk
+    News,
+}
+
+/// A preset that rates are published for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GpuPreset {
+    /// The quickest
+    P1,
+    /// Quick
+    P3,
+    /// What channels mostly use
+    P5,
+    /// The best
+    P7,
+}
+
 /// `framemill gc`.
 #[derive(Clone, Debug, Args)]
 pub struct Gc {

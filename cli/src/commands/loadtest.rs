@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 use framemill_loadtest::bench::vod::{self, BenchReport};
-use framemill_scheduler::ladders::Ladders;
-use framemill_schemas::{ladder::Ladder, submission::LadderChoice};
 
 use super::bench_queue;
 use crate::{
@@ -46,7 +44,7 @@ pub async fn run(global: &Global, args: Loadtest) -> Result<(), CliError> {
         .map_err(|error| CliError::failed(format!("cannot find the path of this program: {error}")))?;
     let bench = vod::Bench {
         file,
-        ladder: written_out(ladder.as_deref())?,
+        ladder: ladder_file::written_out(ladder.as_deref())?,
         runs: usize::try_from(runs).expect("its range was checked"),
         framemill,
         ffmpeg: program(settings.ffmpeg.ffmpeg, "ffmpeg")?,
@@ -64,20 +62,6 @@ pub async fn run(global: &Global, args: Loadtest) -> Result<(), CliError> {
         show(&report);
     }
     Ok(())
-}
-
-/// A ladder in full, since the plain side has no farm to ask.
-fn written_out(text: Option<&str>) -> Result<Ladder, CliError> {
-    match ladder_file::choose(text)? {
-        LadderChoice::Named(name) => {
-            let shipped = Ladders::load(None).map_err(|error| CliError::failed(error.to_string()))?;
-            shipped.get(&name).ok_or_else(|| {
-                CliError::usage(format!("no ladder {name:?} is shipped")).at("--ladder").mend("name a file")
-            })
-        }
-        LadderChoice::Inline(value) => Ladder::from_value(value)
-            .map_err(|faults| CliError::usage("the ladder has faults").at("--ladder").faults(faults)),
-    }
 }
 
 pub(super) fn program(configured: Option<PathBuf>, name: &str) -> Result<PathBuf, CliError> {

@@ -3,6 +3,7 @@
 
 pub mod asset;
 mod bench_queue;
+pub mod capacity;
 pub mod chaos;
 pub mod check;
 pub mod dead;
@@ -48,6 +49,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Ladder(args) => ladder::run(global, args).await,
         Command::Config(args) => settings::run(global, args),
         Command::Doctor => doctor::run(global).await,
+        Command::Capacity(args) => capacity::run(global, args).await,
         Command::Gc(args) => gc::run(global, args).await,
         Command::Loadtest(args) => loadtest::run(global, args).await,
         Command::Completions(args) => shell::completions(&args),

@@ -127,8 +127,10 @@ fn encoders(inventory: &Inventory) {
     for (answer, names) in broken {
         output::line(format!("  no {}: {}", names.join(", "), printable(answer)));
     }
-    if let Some(why) = &inventory.no_driver {
-        output::line(printable(&format!("gpus: none; {why}")));
+    match (&inventory.driver_fault, inventory.gpus.is_empty()) {
+        (Some(why), _) => output::line(printable(&format!("gpus: the NVIDIA driver does not answer: {why}"))),
+        (None, true) => output::line("gpus: none of NVIDIA"),
+        (None, false) => {}
     }
     for gpu in &inventory.gpus {
         output::line(printable(&card(gpu, inventory.driver.as_deref().unwrap_or("unknown"))));
@@ -136,6 +138,9 @@ fn encoders(inventory: &Inventory) {
 }
 
 fn card(gpu: &Gpu, driver: &str) -> String {
+    if let Some(fault) = &gpu.fault {
+        return format!("gpu {}: it cannot be asked: {fault}", gpu.index);
+    }
     let engines = match gpu.nvenc_engines {
         Some(0) => "no encoder".to_owned(),
         Some(engines) => format!("{engines} encoders (vendor-published)"),

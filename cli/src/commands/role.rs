@@ -49,8 +49,9 @@ pub async fn worker(global: &Global, args: serve::Worker) -> Result<(), CliError
     section.health = args.health.or(section.health);
     settings.check()?;
     run(settings, "worker", async |settings: &Settings, shutdown: &Shutdown| {
-        let (tools, queue, store) = base(settings, settings.worker.health, shutdown).await?;
+        let (tools, queue, store) = base(settings).await?;
         let inventory = inventory::take(&tools, &shutdown.stop).await;
+        tell(settings.worker.health, &queue, shutdown).await?;
         let machine = Machine { node: node::name(settings.worker.node.as_deref()), tools, inventory };
         let mut roles = Roles::new(shutdown.clone());
         roles.worker(settings.worker.slots, settings.sources.clone(), queue, store, machine);
@@ -67,7 +68,8 @@ pub async fn packager(global: &Global, args: serve::Packager) -> Result<(), CliE
     settings.worker.node = args.node.or_else(|| settings.worker.node.take());
     settings.check()?;
     run(settings, "packager", async |settings: &Settings, shutdown: &Shutdown| {
-        let (tools, queue, store) = base(settings, settings.packager.health, shutdown).await?;
+        let (tools, queue, store) = base(settings).await?;
+        tell(settings.packager.health, &queue, shutdown).await?;
         let mut roles = Roles::new(shutdown.clone());
         let node = node::name(settings.worker.node.as_deref());
         roles.packager(settings.packager.slots, queue, store, tools, node);
@@ -76,20 +78,21 @@ pub async fn packager(global: &Global, args: serve::Packager) -> Result<(), CliE
     .await
 }
 
-/// What a role that runs ffmpeg stands on, with its health listener open.
-async fn base(
-    settings: &Settings,
-    health: Option<SocketAddr>,
-    shutdown: &Shutdown,
-) -> Result<(Toolchain, Queue, Store), CliError> {
+/// What a role that runs ffmpeg stands on.
+async fn base(settings: &Settings) -> Result<(Toolchain, Queue, Store), CliError> {
     // This machine first: what is wrong here is said whatever the network does.
     let tools = startup::tools(&settings.ffmpeg).await?;
     let nats = settings.nats.to_queue();
     let (queue, store) = tokio::try_join!(startup::queue(&nats), startup::store(&settings.s3))?;
+    Ok((tools, queue, store))
+}
+
+/// Opens the health listener, where there is to be one.
+async fn tell(health: Option<SocketAddr>, queue: &Queue, shutdown: &Shutdown) -> Result<(), CliError> {
     if let Some(address) = health {
         roles::health(address, queue.clone(), None, shutdown).await?;
     }
-    Ok((tools, queue, store))
+    Ok(())
 }
 
 /// Slots as a flag gives them; its range was checked.

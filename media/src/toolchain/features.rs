@@ -9,7 +9,7 @@ pub(super) const ENCODERS: &str = "-encoders";
 pub(super) const NEEDED: &[(&str, &[&str])] = &[
     (ENCODERS, &["aac"]),
     ("-muxers", &["mp4", "null", "framecrc"]),
-    ("-demuxers", &["mov", "matroska", "mpegts"]),
+    ("-demuxers", &["mov", "matroska", "mpegts", "lavfi"]),
     (
         "-filters",
         &[
@@ -27,6 +27,8 @@ pub(super) const NEEDED: &[(&str, &[&str])] = &[
             "aresample",
             "aformat",
             "bwdif",
+            "testsrc2",
+            "sine",
         ],
     ),
     ("-protocols", &["http", "tcp", "pipe"]),

@@ -170,7 +170,7 @@ impl<H: Handler> Loop<H> {
     fn waiting(&mut self) -> Option<String> {
         let config = &self.runner.config;
         if self.draining {
-            return Some("the process takes nothing more".to_owned());
+            return Some("what runs is finished first, and nothing is taken until then".to_owned());
         }
         if !self.takes() {
             return Some("the node is out of service".to_owned());

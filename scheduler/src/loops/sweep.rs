@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use framemill_queue::{Queue, QueueError};
+use framemill_queue::{Queue, QueueError, RecordError};
 use framemill_schemas::{
     ids::{AssetId, JobId},
     job::JobState,
 };
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,11 +51,21 @@ pub async fn run(queue: &Queue, view: &View, stop: &CancellationToken) {
         let mut ready = view.jobs_in(&[JobState::Ready]);
         ready.retain(|job| job.ready_ms < settled);
         let pass = memory.next(ready);
-        let sent = stream::iter(pass.jobs.iter().map(Ok))
-            .try_for_each_concurrent(HINTS_AT_ONCE, |job| async move { send(queue, job).await });
-        match sent.await {
-            Ok(()) => memory.done(&pass),
-            Err(error) => tracing::warn!(error = %chain(&error), "sweep interrupted"),
+        let sends = pass.jobs.iter().cloned().map(|job| async move {
+            let sent = send(queue, &job).await;
+            (job, sent)
+        });
+        let mut sends = stream::iter(sends).buffer_unordered(HINTS_AT_ONCE);
+        let interrupted = loop {
+            match sends.next().await {
+                Some((job, Ok(()))) => memory.see(&job),
+                Some((_, Err(error))) => break Some(error),
+                None => break None,
+            }
+        };
+        match interrupted {
+            None => memory.after = pass.after,
+            Some(error) => tracing::warn!(error = %chain(&error), "sweep interrupted"),
         }
     }
 }
@@ -91,10 +101,9 @@ impl Memory {
         Pass { jobs, after }
     }
 
-    /// After all of a pass was published.
-    fn done(&mut self, pass: &Pass) {
-        self.seen.extend(pass.jobs.iter().map(|job| (job.id, job.revision)));
-        self.after = pass.after;
+    /// The hint of a job was published.
+    fn see(&mut self, job: &JobSummary) {
+        self.seen.insert(job.id, job.revision);
     }
 }
 
@@ -111,9 +120,11 @@ fn portion(mut jobs: Vec<Arc<JobSummary>>, after: Option<Place>) -> (Vec<Arc<Job
 /// Publishes one job's hint, if it is ready still.
 async fn send(queue: &Queue, job: &JobSummary) -> Result<(), QueueError> {
     // The record, not the view: what is published carries the revision that is ready now.
-    match queue.jobs().get(&job.record_key()).await? {
-        Some((record, revision)) if record.state == JobState::Ready => queue.dispatch(&record, revision).await,
-        _ => Ok(()),
+    match queue.jobs().get(&job.record_key()).await {
+        Ok(Some((record, revision))) if record.state == JobState::Ready => queue.dispatch(&record, revision).await,
+        // One that cannot be read is for a newer version of this program: the others must not wait for it.
+        Ok(_) | Err(RecordError::Wire(_)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -132,6 +143,12 @@ mod tests {
         Arc::new(JobSummary::of(revision, record))
     }
 
+    /// All of a pass was published.
+    fn done(memory: &mut Memory, pass: &Pass) {
+        pass.jobs.iter().for_each(|job| memory.see(job));
+        memory.after = pass.after;
+    }
+
     fn ids(jobs: &[Arc<JobSummary>]) -> HashSet<JobId> {
         jobs.iter().map(|job| job.id).collect()
     }
@@ -148,7 +165,7 @@ mod tests {
             assert!(pass.jobs.len() <= NEW_PER_PASS + ROUND_PER_PASS);
             assert_eq!(ids(&pass.jobs).len(), pass.jobs.len(), "none twice");
             reached.extend(ids(&pass.jobs));
-            memory.done(&pass);
+            done(&mut memory, &pass);
         }
         assert!(ids(&old).is_subset(&reached));
     }
@@ -159,7 +176,7 @@ mod tests {
         let mut memory = Memory::default();
         let first = memory.next(many.clone());
         assert_eq!(first.jobs[0].id, many.last().unwrap().id);
-        memory.done(&first);
+        done(&mut memory, &first);
         let late = ready(20_000, 1);
         let pass = memory.next(many.iter().cloned().chain([late.clone()]).collect());
         assert_eq!(pass.jobs[0].id, late.id);
@@ -171,7 +188,7 @@ mod tests {
         let many: Vec<_> = (0..2 * ROUND_PER_PASS).map(|number| ready(number, 1)).collect();
         for _ in 0..2 {
             let pass = memory.next(many.clone());
-            memory.done(&pass);
+            done(&mut memory, &pass);
         }
         assert_eq!(memory.seen.len(), many.len());
         let again = ready(7, 2);

@@ -78,19 +78,26 @@ async fn a_title_says_that_nobody_is_there_to_encode_it() {
     let path = format!("/v1/assets/{}", asset.id);
     let waiting = async || farm.get(&path).await.json::<AssetView>().await.unwrap().waiting;
     assert_eq!(waiting().await.as_deref(), Some("no worker is heard"));
-    let worker = |encodes: &[VideoCodec]| Heartbeat {
+    let worker = |slots: u32, encodes: &[VideoCodec]| Heartbeat {
         v: 1,
         node: id("gpu-7"),
         process: Uuid::from_u128(1),
         role: "worker".to_owned(),
         nonces: Vec::new(),
-        slots: 2,
+        slots,
         encodes: encodes.to_vec(),
         waiting: None,
     };
-    farm.queue.beat(&worker(&[VideoCodec::H264])).await.unwrap();
-    farm.until("a worker is heard", async || waiting().await.as_deref() == Some("no worker encodes hevc")).await;
-    farm.queue.beat(&worker(&[VideoCodec::H264, VideoCodec::Hevc])).await.unwrap();
+    farm.queue.beat(&worker(2, &[VideoCodec::H264])).await.unwrap();
+    farm.until("a worker is heard", async || {
+        waiting().await.as_deref() == Some("no worker is there that encodes hevc")
+    })
+    .await;
+    let both = [VideoCodec::H264, VideoCodec::Hevc];
+    farm.queue.beat(&worker(0, &both)).await.unwrap();
+    let out = "every worker that encodes hevc is out of service";
+    farm.until("it takes nothing", async || waiting().await.as_deref() == Some(out)).await;
+    farm.queue.beat(&worker(2, &both)).await.unwrap();
     farm.until("somebody encodes it", async || waiting().await.is_none()).await;
 }
 

@@ -8,11 +8,21 @@ use nvml_wrapper::{
     enum_wrappers::device::{Clock, TemperatureSensor, TemperatureThreshold},
     enums::event::XidError,
     error::NvmlError,
+    event::EventSet,
 };
 
 /// The driver.
 pub(crate) struct Gpus {
     nvml: Nvml,
+}
+
+/// Why the driver cannot be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoDriver {
+    /// There is none: a machine without an NVIDIA GPU.
+    NotInstalled,
+    /// It is there, and does not answer.
+    Broken(String),
 }
 
 /// What a GPU does now. Absent: it does not tell.
@@ -52,28 +62,26 @@ const THROTTLES: ThrottleReasons = ThrottleReasons::SW_POWER_CAP
     .union(ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN);
 
 impl Gpus {
-    /// Loads the library and greets the driver. An error says what is missing.
-    pub fn open() -> Result<Self, String> {
+    /// Loads the library and greets the driver.
+    pub fn open() -> Result<Self, NoDriver> {
         match Nvml::init() {
             Ok(nvml) => Ok(Self { nvml }),
-            Err(NvmlError::LibloadingError(error)) => Err(format!("the NVIDIA driver is not installed ({error})")),
-            Err(error) => Err(sentence(&error)),
+            Err(NvmlError::LibloadingError(_)) => Err(NoDriver::NotInstalled),
+            Err(error) => Err(NoDriver::Broken(error.to_string())),
         }
     }
 
     /// The version of the driver, and every GPU.
-    pub fn list(&self) -> Result<(String, Vec<Gpu>), String> {
-        let driver = self.nvml.sys_driver_version().map_err(|error| sentence(&error))?;
-        let count = self.nvml.device_count().map_err(|error| sentence(&error))?;
-        let mut gpus = Vec::new();
-        for index in 0..count {
-            // One that has fallen off the bus must not hide the others.
-            match self.nvml.device_by_index(index).and_then(|device| describe(index, &device)) {
-                Ok(gpu) => gpus.push(gpu),
-                Err(error) => tracing::warn!(gpu = index, %error, "a GPU cannot be asked"),
-            }
-        }
-        Ok((driver, gpus))
+    pub fn list(&self) -> Result<(String, Vec<Gpu>), NoDriver> {
+        let broken = |error: NvmlError| NoDriver::Broken(error.to_string());
+        let driver = self.nvml.sys_driver_version().map_err(broken)?;
+        let count = self.nvml.device_count().map_err(broken)?;
+        // One that has fallen off the bus must not hide the others, nor itself.
+        let gpu = |index| match self.nvml.device_by_index(index) {
+            Ok(device) => describe(index, &device),
+            Err(error) => Gpu { index, fault: Some(error.to_string()), ..Gpu::default() },
+        };
+        Ok((driver, (0..count).map(gpu).collect()))
     }
 
     /// What every GPU does now.
@@ -82,27 +90,23 @@ impl Gpus {
         devices.filter_map(|index| Some(reading(index, &self.nvml.device_by_index(index).ok()?))).collect()
     }
 
-    /// Calls `say` with each error that a GPU reports (index, XID), and `tick` about once a second,
-    /// until that says no. Blocks.
-    pub fn watch(&self, mut say: impl FnMut(u32, u64), mut tick: impl FnMut(&Self) -> bool) {
-        let mut events = self.nvml.create_event_set().ok();
-        for index in 0..self.nvml.device_count().unwrap_or_default() {
-            let Ok(device) = self.nvml.device_by_index(index) else { continue };
-            events = events.and_then(|set| device.register_events(EventTypes::CRITICAL_XID_ERROR, set).ok());
-        }
+    /// Calls `say` with each error that a GPU reports (its number, where it still tells, and the XID),
+    /// and `tick` about once a second, until that says no. Blocks.
+    pub fn watch(&self, mut say: impl FnMut(Option<u32>, u64), mut tick: impl FnMut(&Self) -> bool) {
+        let events = self.events();
         if events.is_none() {
             tracing::warn!("the NVIDIA driver reports no errors of GPUs here; they are not counted");
         }
+        let wait_ms = u32::try_from(super::readings::EVERY.as_millis()).unwrap_or(u32::MAX);
         while tick(self) {
             let Some(set) = &events else {
                 std::thread::sleep(super::readings::EVERY);
                 continue;
             };
-            let wait_ms = u32::try_from(super::readings::EVERY.as_millis()).unwrap_or(u32::MAX);
             match set.wait(wait_ms) {
                 Ok(event) => {
-                    if let (Ok(index), Some(XidError::Value(xid))) = (event.device.index(), event.event_data) {
-                        say(index, xid);
+                    if let Some(XidError::Value(xid)) = event.event_data {
+                        say(event.device.index().ok(), xid);
                     }
                 }
                 Err(NvmlError::Timeout) => {}
@@ -111,24 +115,42 @@ impl Gpus {
             }
         }
     }
+
+    /// The errors of every GPU that reports some. A refusal takes the set with it, so it is made anew
+    /// without the one that refused.
+    fn events(&self) -> Option<EventSet<'_>> {
+        let mut devices: Vec<_> =
+            (0..self.nvml.device_count().ok()?).filter_map(|index| self.nvml.device_by_index(index).ok()).collect();
+        'anew: while !devices.is_empty() {
+            let mut set = self.nvml.create_event_set().ok()?;
+            for index in 0..devices.len() {
+                match devices[index].register_events(EventTypes::CRITICAL_XID_ERROR, set) {
+                    Ok(registered) => set = registered,
+                    Err(_) => {
+                        devices.remove(index);
+                        continue 'anew;
+                    }
+                }
+            }
+            return Some(set);
+        }
+        None
+    }
 }
 
-fn sentence(error: &NvmlError) -> String {
-    format!("the NVIDIA driver does not answer: {error}")
-}
-
-fn describe(index: u32, device: &Device<'_>) -> Result<Gpu, NvmlError> {
-    let name = device.name()?;
-    Ok(Gpu {
+fn describe(index: u32, device: &Device<'_>) -> Gpu {
+    let name = device.name().unwrap_or_else(|_| "unknown".to_owned());
+    Gpu {
         index,
-        uuid: device.uuid()?,
-        nvenc_engines: super::models::nvenc_engines(&name),
+        uuid: device.uuid().unwrap_or_default(),
+        nvenc_engines: super::models::of_driver(&name).map(|model| model.engines),
         architecture: device.architecture().map_or_else(|_| "unknown".to_owned(), |chip| chip.to_string()),
-        memory_mib: device.memory_info()?.total / (1024 * 1024),
+        memory_mib: device.memory_info().map_or(0, |memory| memory.total / (1024 * 1024)),
         mig: device.mig_mode().is_ok_and(|mode| mode.current != 0),
         pcie: link(device).ok(),
+        fault: None,
         name,
-    })
+    }
 }
 
 fn link(device: &Device<'_>) -> Result<PcieLink, NvmlError> {

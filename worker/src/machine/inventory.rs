@@ -6,44 +6,59 @@ use framemill_media::{
     encoder::{self, Encoder},
     toolchain::Toolchain,
 };
-use framemill_schemas::inventory::{Engine, Inventory};
+use framemill_schemas::inventory::{EncoderProof, Engine, Gpu, Inventory};
 use tokio_util::sync::CancellationToken;
 
-use super::gpu::Gpus;
+use super::gpu::{Gpus, NoDriver};
 
 /// Pause before an encoder that did not work is tried again, doubled each time.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Longest such pause.
 const AGAIN_MAX: Duration = Duration::from_secs(600);
 
-/// Tries every encoder that ffmpeg lists, and asks the NVIDIA driver for its GPUs. What is not there
-/// is said in the inventory, in the words of whoever was asked. Takes about a second.
+/// Longest wait for the NVIDIA driver.
+const DRIVER: Duration = Duration::from_secs(10);
+
+/// Tries every encoder that ffmpeg lists, and asks the NVIDIA driver for its GPUs. What does not work
+/// is said in the inventory, in the words of whoever was asked. Takes about a second, and where a
+/// driver hangs at most half a minute.
 pub async fn take(tools: &Toolchain, cancel: &CancellationToken) -> Inventory {
-    // A driver may take seconds to answer the first question after a start.
-    let gpus = tokio::task::spawn_blocking(|| Gpus::open().and_then(|gpus| gpus.list()));
-    let (encoders, gpus) = tokio::join!(encoder::prove(tools, cancel), gpus);
-    let gpus = gpus.unwrap_or_else(|error| Err(format!("asking the NVIDIA driver broke off: {error}")));
+    let (encoders, gpus) = tokio::join!(encoder::prove(tools, cancel), gpus());
     match gpus {
-        Ok((driver, gpus)) => Inventory { encoders, driver: Some(driver), gpus, no_driver: None },
-        Err(why) => Inventory { encoders, no_driver: Some(why), ..Inventory::default() },
+        Ok((driver, gpus)) => Inventory { encoders, driver: Some(driver), gpus, driver_fault: None },
+        Err(NoDriver::NotInstalled) => Inventory { encoders, ..Inventory::default() },
+        Err(NoDriver::Broken(why)) => Inventory { encoders, driver_fault: Some(why), ..Inventory::default() },
+    }
+}
+
+/// A driver that hangs is left to itself, with the thread that asked it.
+async fn gpus() -> Result<(String, Vec<Gpu>), NoDriver> {
+    let asked = tokio::task::spawn_blocking(|| Gpus::open().and_then(|gpus| gpus.list()));
+    match tokio::time::timeout(DRIVER, asked).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Err(NoDriver::Broken(format!("asking it broke off: {error}"))),
+        Err(_) => Err(NoDriver::Broken(format!("no answer within {} s", DRIVER.as_secs()))),
     }
 }
 
 /// Waits until a software encoder works that did not when `inventory` was taken: somebody mended the
-/// machine. Waits for ever where all work.
-pub(crate) async fn mended(tools: &Toolchain, inventory: &Inventory, cancel: &CancellationToken) {
-    let broken = inventory.encoders.iter().filter(|proof| proof.engine == Engine::Software && !proof.works());
-    let broken: Vec<Encoder> = broken.map(|proof| Encoder::software(proof.codec)).collect();
-    if broken.is_empty() {
+/// machine. Returns the inventory as it is then. Waits for ever where all work.
+pub(crate) async fn mended(tools: &Toolchain, inventory: &Inventory, cancel: &CancellationToken) -> Inventory {
+    let is_broken = |proof: &EncoderProof| proof.engine == Engine::Software && !proof.works();
+    if !inventory.encoders.iter().any(is_broken) {
         return std::future::pending().await;
     }
     let mut pause = AGAIN;
     loop {
         tokio::time::sleep(pause).await;
-        for encoder in &broken {
-            if encoder::proof(tools, *encoder, cancel).await.works() {
-                return;
-            }
+        let mut now = inventory.clone();
+        let mut is_mended = false;
+        for tried in now.encoders.iter_mut().filter(|proof| is_broken(proof)) {
+            *tried = encoder::proof(tools, Encoder::software(tried.codec), cancel).await;
+            is_mended |= tried.works();
+        }
+        if is_mended {
+            return now;
         }
         pause = (pause * 2).min(AGAIN_MAX);
     }

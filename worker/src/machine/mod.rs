@@ -5,5 +5,5 @@
 
 pub(crate) mod gpu;
 pub mod inventory;
-mod models;
+pub(crate) mod models;
 pub(crate) mod readings;

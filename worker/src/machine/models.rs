@@ -1,29 +1,116 @@
 //! What NVIDIA publishes of its models and the driver does not tell. Pure.
+//!
+//! Nothing here was measured by us: engines by model and rates by generation are vendor-published
+//! (support matrix and application note of the Video Codec SDK 13.0).
 
-/// A model, and the encoders on its chip. Vendor-published, not measured here: the support matrix of
-/// the NVIDIA Video Codec SDK.
-const ENGINES: &[(&str, u32)] = &[
+use framemill_schemas::ladder::VideoCodec;
+
+/// A generation of encoders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// Of T4.
+    Turing,
+    /// Of A10 and A16.
+    Ampere,
+    /// Of L4 and L40.
+    Ada,
+}
+
+/// How much time an encoder takes for a picture; higher is slower and better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// The quickest.
+    P1,
+    /// Quick.
+    P3,
+    /// What channels mostly use.
+    P5,
+    /// The best.
+    P7,
+}
+
+impl Preset {
+    /// All that rates are published for.
+    pub const ALL: [Self; 4] = [Self::P1, Self::P3, Self::P5, Self::P7];
+
+    /// The encoder's name of it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::P1 => "p1",
+            Self::P3 => "p3",
+            Self::P5 => "p5",
+            Self::P7 => "p7",
+        }
+    }
+}
+
+/// A model of GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The word that names it: `L4`.
+    pub name: &'static str,
+    /// Encoders on the chip; 0 for one that only computes and decodes.
+    pub engines: u32,
+    /// Its encoders; absent where no rate is published.
+    pub generation: Option<Generation>,
+    /// Memory, GiB.
+    pub memory_gib: u32,
+}
+
+const fn model(name: &'static str, engines: u32, generation: Option<Generation>, memory_gib: u32) -> Model {
+    Model { name, engines, generation, memory_gib }
+}
+
+const MODELS: &[Model] = &[
+    model("T4", 1, Some(Generation::Turing), 16),
+    model("A2", 1, Some(Generation::Ampere), 16),
+    model("A10", 1, Some(Generation::Ampere), 24),
+    // One of the four of a card, as the driver lists them.
+    model("A16", 1, Some(Generation::Ampere), 16),
+    model("L4", 2, Some(Generation::Ada), 24),
+    model("L40", 3, Some(Generation::Ada), 48),
+    model("L40S", 3, Some(Generation::Ada), 48),
+    model("V100", 3, None, 32),
     // These only compute and decode.
-    ("A100", 0),
-    ("A30", 0),
-    ("H100", 0),
-    ("H200", 0),
-    // These encode.
-    ("V100", 3),
-    ("T4", 1),
-    ("A2", 1),
-    ("A10", 1),
-    ("A16", 1),
-    ("L4", 2),
-    ("L40", 3),
-    ("L40S", 3),
+    model("A30", 0, None, 24),
+    model("A100", 0, None, 80),
+    model("H100", 0, None, 80),
+    model("H200", 0, None, 141),
 ];
 
-/// Encoders on the chip of a model by the driver's name of it (`NVIDIA L4`, `Tesla T4`,
-/// `NVIDIA A100-SXM4-80GB`); nothing for a model that is not listed.
-pub(super) fn nvenc_engines(name: &str) -> Option<u32> {
-    let mut words = name.split([' ', '-']);
-    words.find_map(|word| ENGINES.iter().find(|(model, _)| *model == word).map(|(_, engines)| *engines))
+/// The model a person names: `l4`.
+pub fn named(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name.eq_ignore_ascii_case(name))
+}
+
+/// The model by the driver's name of it (`NVIDIA L4`, `Tesla T4`, `NVIDIA A100-SXM4-80GB`); nothing for
+/// one that is not listed.
+pub fn of_driver(name: &str) -> Option<&'static Model> {
+    name.split([' ', '-']).find_map(|word| MODELS.iter().find(|model| model.name == word))
+}
+
+/// Every name a person may use.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODELS.iter().map(|model| model.name)
+}
+
+/// Pictures of 1920x1080 in 8 bits that one encoder encodes in a second at variable bitrate and high
+/// quality; nothing where the generation does not encode the codec.
+pub fn pictures_per_s(generation: Generation, codec: VideoCodec, preset: Preset) -> Option<u32> {
+    let of = |rates: [u32; 4]| {
+        let index = Preset::ALL.iter().position(|known| *known == preset)?;
+        rates.get(index).copied()
+    };
+    match (codec, generation) {
+        (VideoCodec::H264, Generation::Turing) => of([833, 602, 264, 207]),
+        (VideoCodec::H264, Generation::Ampere) => of([846, 617, 266, 213]),
+        (VideoCodec::H264, Generation::Ada) => of([885, 647, 283, 211]),
+        // Of Ampere nothing is published; its encoder is that of Turing.
+        (VideoCodec::Hevc, Generation::Turing | Generation::Ampere) => of([920, 552, 334, 171]),
+        (VideoCodec::Hevc, Generation::Ada) => of([1037, 706, 411, 181]),
+        (VideoCodec::Av1, Generation::Turing | Generation::Ampere) => None,
+        (VideoCodec::Av1, Generation::Ada) => of([741, 549, 440, 323]),
+    }
 }
 
 #[cfg(test)]
@@ -32,20 +119,33 @@ mod tests {
 
     #[test]
     fn models_are_told_apart_by_whole_words() {
-        for (name, engines) in [
-            ("NVIDIA H200", Some(0)),
-            ("NVIDIA H100 80GB HBM3", Some(0)),
-            ("NVIDIA A100-SXM4-80GB", Some(0)),
-            ("Tesla T4", Some(1)),
-            ("Tesla V100-PCIE-16GB", Some(3)),
-            ("NVIDIA L4", Some(2)),
-            ("NVIDIA L40S", Some(3)),
-            ("NVIDIA A10", Some(1)),
+        for (name, model) in [
+            ("NVIDIA H200", Some("H200")),
+            ("NVIDIA H100 80GB HBM3", Some("H100")),
+            ("NVIDIA A100-SXM4-80GB", Some("A100")),
+            ("Tesla T4", Some("T4")),
+            ("Tesla V100-PCIE-16GB", Some("V100")),
+            ("NVIDIA L4", Some("L4")),
+            ("NVIDIA L40S", Some("L40S")),
+            ("NVIDIA A10", Some("A10")),
             // Not an A100, and not known.
             ("NVIDIA A1000", None),
             ("NVIDIA GeForce RTX 4090", None),
         ] {
-            assert_eq!(nvenc_engines(name), engines, "{name}");
+            assert_eq!(of_driver(name).map(|model| model.name), model, "{name}");
+        }
+        assert_eq!(named("l40s").map(|model| model.engines), Some(3));
+        assert_eq!(named("NVIDIA L4"), None);
+    }
+
+    #[test]
+    fn a_better_preset_is_slower() {
+        for codec in VideoCodec::ALL {
+            for generation in [Generation::Turing, Generation::Ampere, Generation::Ada] {
+                let rates: Vec<_> =
+                    Preset::ALL.iter().filter_map(|preset| pictures_per_s(generation, codec, *preset)).collect();
+                assert!(rates.windows(2).all(|pair| pair[0] > pair[1]), "{codec:?} {generation:?}");
+            }
         }
     }
 }

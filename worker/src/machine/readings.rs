@@ -1,12 +1,12 @@
 //! What the machine does now, read every second and told as metrics: GPUs, processor, network.
 
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use procfs::{CpuPressure, Current, CurrentSI, KernelStats, net::dev_status};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::gpu::Gpus;
-use crate::metrics::machine::Metrics;
+use crate::metrics::machine::{MachineReading, Metrics};
 
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ fn gpus(metrics: &Metrics, stop: &CancellationToken) {
             metrics.xid(gpu, xid);
         },
         |gpus| {
-            gpus.read().iter().for_each(|reading| metrics.gpu(reading));
+            metrics.gpus(gpus.read());
             !stop.is_cancelled()
         },
     );
@@ -51,24 +51,29 @@ fn gpus(metrics: &Metrics, stop: &CancellationToken) {
 fn machine(metrics: &Metrics, stop: &CancellationToken) {
     let mut before = None;
     while !stop.is_cancelled() {
-        // A kernel that does not tell (in some containers) leaves the metric out.
+        // A kernel that does not tell (in some containers) leaves a metric out.
         let ticks = KernelStats::current().ok().map(|stats| Ticks::of(&stats.total));
-        if let (Some(before), Some(now)) = (before, ticks)
-            && let Some(permille) = now.busy_permille(before)
-        {
-            metrics.cpu(f64::from(permille) / 10.0);
-        }
+        let busy = before.zip(ticks).and_then(|(before, now): (Ticks, Ticks)| now.busy_permille(before));
         before = ticks.or(before);
-        if let Ok(pressure) = CpuPressure::current() {
-            metrics.cpu_pressure(f64::from(pressure.some.avg10));
-        }
-        if let Ok(devices) = dev_status() {
-            for device in devices.values().filter(|device| device.name != "lo") {
-                metrics.network(&device.name, device.recv_bytes, device.sent_bytes);
-            }
-        }
+        let network = moved();
+        metrics.machine(MachineReading {
+            cpu_percent: busy.map(|permille| f64::from(permille) / 10.0),
+            cpu_pressure_percent: CpuPressure::current().ok().map(|pressure| f64::from(pressure.some.avg10)),
+            received_bytes: network.map(|(received, _)| received),
+            sent_bytes: network.map(|(_, sent)| sent),
+        });
         thread::sleep(EVERY);
     }
+}
+
+/// Bytes received and sent by all interfaces of hardware; in a container, which has none, by all but
+/// the loopback. On a host the virtual ones would count the same bytes again.
+fn moved() -> Option<(u64, u64)> {
+    let devices: Vec<_> = dev_status().ok()?.into_values().filter(|device| device.name != "lo").collect();
+    let real = |name: &str| Path::new("/sys/class/net").join(name).join("device").exists();
+    let any_real = devices.iter().any(|device| real(&device.name));
+    let counted = devices.iter().filter(|device| !any_real || real(&device.name));
+    Some(counted.fold((0, 0), |(received, sent), device| (received + device.recv_bytes, sent + device.sent_bytes)))
 }
 
 /// What the processors did since the machine started, in ticks.

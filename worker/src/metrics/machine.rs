@@ -1,30 +1,91 @@
-//! Every metric of a worker's machine, read once a second.
+//! Every metric of a worker's machine. Each is told when it is asked for, from the last reading: what
+//! is not known any more has no series.
 
-use opentelemetry::{
-    KeyValue,
-    metrics::{Counter, Gauge, Meter},
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
+use opentelemetry::{KeyValue, metrics::Counter};
+
 use crate::machine::gpu::GpuReading;
+
+/// A reading that is older says nothing: a driver that hangs tells no more.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// What the machine does now. Absent: its kernel does not tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct MachineReading {
+    /// Share of the last second the processors worked, percent.
+    pub cpu_percent: Option<f64>,
+    /// Share of the last ten seconds something waited for a processor, percent.
+    pub cpu_pressure_percent: Option<f64>,
+    /// Bytes its interfaces received since they came up.
+    pub received_bytes: Option<u64>,
+    /// Bytes they sent.
+    pub sent_bytes: Option<u64>,
+}
+
+/// A gauge: its name, what it says, and where in a reading it stands.
+type Gauge<R, V> = (&'static str, &'static str, fn(&R) -> Option<V>);
+
+const SHARES: [Gauge<MachineReading, f64>; 2] = [
+    ("cpu_percent", "Share of the time the processors worked, over the last second", |now| now.cpu_percent),
+    ("cpu_pressure_percent", "Share of the time something waited for a processor, over the last ten seconds", |now| {
+        now.cpu_pressure_percent
+    }),
+];
+
+const NETWORK: [Gauge<MachineReading, u64>; 2] = [
+    ("network_received_bytes", "Bytes the interfaces received since they came up", |now| now.received_bytes),
+    ("network_sent_bytes", "Bytes the interfaces sent since they came up", |now| now.sent_bytes),
+];
+
+const GPU: [Gauge<GpuReading, u64>; 11] = [
+    ("gpu_encoder_percent", "Share of the time a GPU's encoders worked", |gpu| gpu.encoder_percent.map(u64::from)),
+    ("gpu_decoder_percent", "Share of the time a GPU's decoders worked", |gpu| gpu.decoder_percent.map(u64::from)),
+    ("gpu_shader_percent", "Share of the time a kernel ran on a GPU", |gpu| gpu.shader_percent.map(u64::from)),
+    ("gpu_sessions", "Encode sessions that are open on a GPU", |gpu| gpu.sessions.map(u64::from)),
+    ("gpu_session_fps", "Pictures per second of a session, averaged", |gpu| gpu.session_fps.map(u64::from)),
+    ("gpu_memory_used_bytes", "Memory in use on a GPU", |gpu| gpu.memory_used_bytes),
+    ("gpu_memory_bytes", "Memory of a GPU", |gpu| gpu.memory_bytes),
+    ("gpu_temperature_celsius", "Temperature of a GPU", |gpu| gpu.temperature_c.map(u64::from)),
+    ("gpu_slowdown_celsius", "Temperature at which a GPU slows down", |gpu| gpu.slowdown_c.map(u64::from)),
+    ("gpu_video_clock_mhz", "Clock of a GPU's encoders and decoders", |gpu| gpu.video_clock_mhz.map(u64::from)),
+    ("gpu_throttled", "1 while heat or power holds a GPU's clocks down", |gpu| gpu.throttled.map(u64::from)),
+];
+
+/// The last reading, and when it was made.
+#[derive(Debug)]
+struct Latest<R>(Arc<Mutex<Option<(Instant, R)>>>);
+
+impl<R> Clone for Latest<R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<R: Clone> Latest<R> {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(None)))
+    }
+
+    fn set(&self, reading: R, now: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, reading));
+    }
+
+    /// The reading, while it is fresh.
+    fn get(&self, now: Instant) -> Option<R> {
+        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.as_ref().filter(|(at, _)| now.duration_since(*at) < FRESH).map(|(_, reading)| reading.clone())
+    }
+}
 
 /// The machine's instruments. Clones are the same ones.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    cpu: Gauge<f64>,
-    cpu_pressure: Gauge<f64>,
-    received: Gauge<u64>,
-    sent: Gauge<u64>,
-    encoder: Gauge<u64>,
-    decoder: Gauge<u64>,
-    shader: Gauge<u64>,
-    sessions: Gauge<u64>,
-    session_fps: Gauge<u64>,
-    memory_used: Gauge<u64>,
-    memory: Gauge<u64>,
-    temperature: Gauge<u64>,
-    slowdown: Gauge<u64>,
-    video_clock: Gauge<u64>,
-    throttled: Gauge<u64>,
+    machine: Latest<MachineReading>,
+    gpus: Latest<Vec<GpuReading>>,
     xids: Counter<u64>,
 }
 
@@ -32,82 +93,82 @@ impl Metrics {
     /// Registers them.
     pub fn new() -> Self {
         let meter = framemill_telemetry::meter("worker");
-        Self {
-            cpu: meter
-                .f64_gauge("framemill_machine_cpu_percent")
-                .with_description("Share of the time the processors worked, over the last second")
-                .build(),
-            cpu_pressure: meter
-                .f64_gauge("framemill_machine_cpu_pressure_percent")
-                .with_description("Share of the time something waited for a processor, over the last ten seconds")
-                .build(),
-            received: gauge(&meter, "network_received_bytes", "Bytes an interface received since it came up"),
-            sent: gauge(&meter, "network_sent_bytes", "Bytes an interface sent since it came up"),
-            encoder: gauge(&meter, "gpu_encoder_percent", "Share of the time a GPU's encoders worked"),
-            decoder: gauge(&meter, "gpu_decoder_percent", "Share of the time a GPU's decoders worked"),
-            shader: gauge(&meter, "gpu_shader_percent", "Share of the time a kernel ran on a GPU"),
-            sessions: gauge(&meter, "gpu_sessions", "Encode sessions that are open on a GPU"),
-            session_fps: gauge(&meter, "gpu_session_fps", "Pictures per second of a session, averaged over all"),
-            memory_used: gauge(&meter, "gpu_memory_used_bytes", "Memory in use on a GPU"),
-            memory: gauge(&meter, "gpu_memory_bytes", "Memory of a GPU"),
-            temperature: gauge(&meter, "gpu_temperature_celsius", "Temperature of a GPU"),
-            slowdown: gauge(&meter, "gpu_slowdown_celsius", "Temperature at which a GPU slows down"),
-            video_clock: gauge(&meter, "gpu_video_clock_mhz", "Clock of a GPU's encoders and decoders"),
-            throttled: gauge(&meter, "gpu_throttled", "1 while heat or power holds a GPU's clocks down"),
-            xids: meter
-                .u64_counter("framemill_machine_gpu_xids")
-                .with_description("Errors that a GPU reported, by their number (XID)")
-                .build(),
+        let (machine, gpus) = (Latest::<MachineReading>::new(), Latest::<Vec<GpuReading>>::new());
+        let named = |name| format!("framemill_machine_{name}");
+        for (name, says, of) in SHARES {
+            let machine = machine.clone();
+            meter
+                .f64_observable_gauge(named(name))
+                .with_description(says)
+                .with_callback(move |observer| {
+                    if let Some(value) = machine.get(Instant::now()).as_ref().and_then(of) {
+                        observer.observe(value, &[]);
+                    }
+                })
+                .build();
         }
-    }
-
-    /// The processors worked for so much of the last second.
-    pub fn cpu(&self, percent: f64) {
-        self.cpu.record(percent, &[]);
-    }
-
-    /// Something waited for a processor for so much of the last ten seconds.
-    pub fn cpu_pressure(&self, percent: f64) {
-        self.cpu_pressure.record(percent, &[]);
-    }
-
-    /// An interface moved so many bytes since it came up.
-    pub fn network(&self, interface: &str, received: u64, sent: u64) {
-        let labels = [KeyValue::new("interface", interface.to_owned())];
-        self.received.record(received, &labels);
-        self.sent.record(sent, &labels);
-    }
-
-    /// A GPU does this now. What it does not tell keeps no value.
-    pub fn gpu(&self, now: &GpuReading) {
-        let labels = [KeyValue::new("gpu", i64::from(now.index))];
-        let values = [
-            (&self.encoder, now.encoder_percent.map(u64::from)),
-            (&self.decoder, now.decoder_percent.map(u64::from)),
-            (&self.shader, now.shader_percent.map(u64::from)),
-            (&self.sessions, now.sessions.map(u64::from)),
-            (&self.session_fps, now.session_fps.map(u64::from)),
-            (&self.memory_used, now.memory_used_bytes),
-            (&self.memory, now.memory_bytes),
-            (&self.temperature, now.temperature_c.map(u64::from)),
-            (&self.slowdown, now.slowdown_c.map(u64::from)),
-            (&self.video_clock, now.video_clock_mhz.map(u64::from)),
-            (&self.throttled, now.throttled.map(u64::from)),
-        ];
-        for (gauge, value) in values {
-            if let Some(value) = value {
-                gauge.record(value, &labels);
-            }
+        for (name, says, of) in NETWORK {
+            let machine = machine.clone();
+            meter
+                .u64_observable_gauge(named(name))
+                .with_description(says)
+                .with_callback(move |observer| {
+                    if let Some(value) = machine.get(Instant::now()).as_ref().and_then(of) {
+                        observer.observe(value, &[]);
+                    }
+                })
+                .build();
         }
+        for (name, says, of) in GPU {
+            let gpus = gpus.clone();
+            meter
+                .u64_observable_gauge(named(name))
+                .with_description(says)
+                .with_callback(move |observer| {
+                    for gpu in gpus.get(Instant::now()).iter().flatten() {
+                        if let Some(value) = of(gpu) {
+                            observer.observe(value, &[KeyValue::new("gpu", i64::from(gpu.index))]);
+                        }
+                    }
+                })
+                .build();
+        }
+        let xids = meter
+            .u64_counter("framemill_machine_gpu_xids")
+            .with_description("Errors that a GPU reported, by their number (XID)")
+            .build();
+        Self { machine, gpus, xids }
     }
 
-    /// A GPU reported an error.
-    pub fn xid(&self, gpu: u32, xid: u64) {
+    /// The machine does this now.
+    pub fn machine(&self, now: MachineReading) {
+        self.machine.set(now, Instant::now());
+    }
+
+    /// The GPUs do this now.
+    pub fn gpus(&self, now: Vec<GpuReading>) {
+        self.gpus.set(now, Instant::now());
+    }
+
+    /// A GPU reported an error; one that is lost does not say any more which it is.
+    pub fn xid(&self, gpu: Option<u32>, xid: u64) {
+        let gpu = gpu.map_or_else(|| "unknown".to_owned(), |index| index.to_string());
         let number = i64::try_from(xid).unwrap_or(i64::MAX);
-        self.xids.add(1, &[KeyValue::new("gpu", i64::from(gpu)), KeyValue::new("xid", number)]);
+        self.xids.add(1, &[KeyValue::new("gpu", gpu), KeyValue::new("xid", number)]);
     }
 }
 
-fn gauge(meter: &Meter, name: &str, description: &'static str) -> Gauge<u64> {
-    meter.u64_gauge(format!("framemill_machine_{name}")).with_description(description).build()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_that_is_old_says_nothing() {
+        let latest = Latest::new();
+        let start = Instant::now();
+        assert_eq!(latest.get(start), None::<u32>);
+        latest.set(7, start);
+        assert_eq!(latest.get(start + FRESH / 2), Some(7));
+        assert_eq!(latest.get(start + FRESH), None);
+    }
 }

@@ -13,10 +13,20 @@ pub(super) fn findings(inventory: &Inventory) -> Vec<Finding> {
     findings.extend(
         [Engine::Nvenc, Engine::Vaapi, Engine::Qsv].into_iter().filter_map(|engine| hardware(inventory, engine)),
     );
-    match &inventory.no_driver {
-        Some(why) => findings.push(Finding::good("gpu", format!("no NVIDIA GPU is used: {why}"))),
-        None if inventory.gpus.is_empty() => findings.push(Finding::good("gpu", "the NVIDIA driver shows no GPU")),
-        None => findings.extend(inventory.gpus.iter().map(|gpu| card(inventory, gpu))),
+    match (&inventory.driver_fault, &inventory.driver) {
+        (Some(why), _) => findings.push(Finding::bad(
+            "gpu",
+            State::Warning,
+            "the NVIDIA driver does not answer",
+            why,
+            "load the kernel module and the library of the same version (nvidia-smi says more); \
+             members of the groups `video` and `render` may ask it",
+        )),
+        (None, None) => findings.push(Finding::good("gpu", "no NVIDIA driver is installed")),
+        (None, Some(_)) if inventory.gpus.is_empty() => {
+            findings.push(Finding::good("gpu", "the NVIDIA driver shows no GPU"));
+        }
+        (None, Some(_)) => findings.extend(inventory.gpus.iter().map(|gpu| card(inventory, gpu))),
     }
     findings
 }
@@ -57,6 +67,11 @@ fn answers(inventory: &Inventory, engine: Engine) -> Option<String> {
 }
 
 fn card(inventory: &Inventory, gpu: &Gpu) -> Finding {
+    if let Some(fault) = &gpu.fault {
+        let found = format!("GPU {} cannot be asked", gpu.index);
+        let mend = "look for its last error (XID) in the kernel's log; one that fell off the bus needs a restart";
+        return Finding::bad("gpu", State::Warning, found, fault, mend);
+    }
     let driver = inventory.driver.as_deref().unwrap_or("unknown");
     let about = format!("{} ({}, {} MiB), driver {driver}", gpu.name, gpu.architecture, gpu.memory_mib);
     if gpu.nvenc_engines == Some(0) {
@@ -95,7 +110,7 @@ mod tests {
         let mut encoders: Vec<_> =
             VideoCodec::ALL.into_iter().map(|codec| proof(Engine::Software, codec, None)).collect();
         encoders.push(proof(Engine::Nvenc, VideoCodec::H264, nvenc));
-        Inventory { encoders, driver: Some("1.2".to_owned()), gpus: vec![gpu], no_driver: None }
+        Inventory { encoders, driver: Some("1.2".to_owned()), gpus: vec![gpu], driver_fault: None }
     }
 
     fn gpu(engines: Option<u32>) -> Gpu {
@@ -106,8 +121,7 @@ mod tests {
             architecture: "Ada".to_owned(),
             nvenc_engines: engines,
             memory_mib: 23_034,
-            mig: false,
-            pcie: None,
+            ..Gpu::default()
         }
     }
 
@@ -125,6 +139,7 @@ mod tests {
             (refused, gpu(Some(2)), State::Warning, "it encodes nothing"),
             (refused, gpu(None), State::Warning, "it encodes nothing"),
             (None, Gpu { pcie: Some(narrow), ..gpu(Some(2)) }, State::Warning, "4 of 16 PCIe lanes"),
+            (None, Gpu { fault: Some("lost".to_owned()), ..Gpu::default() }, State::Warning, "cannot be asked"),
         ] {
             let finding = of_gpu(&machine(nvenc, card));
             assert_eq!(finding.state, state, "{finding:?}");
@@ -138,9 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_the_driver_is_well() {
-        let without = Inventory { no_driver: Some("not installed".to_owned()), ..Inventory::default() };
-        assert_eq!(of_gpu(&without).state, State::Good);
+    fn a_machine_without_the_driver_is_well_and_one_whose_driver_is_silent_is_not() {
+        assert_eq!(of_gpu(&Inventory::default()).state, State::Good);
+        let silent = Inventory { driver_fault: Some("mismatch".to_owned()), ..Inventory::default() };
+        let finding = of_gpu(&silent);
+        assert_eq!((finding.state, finding.cause.as_deref()), (State::Warning, Some("mismatch")));
     }
 
     #[test]
