@@ -64,7 +64,6 @@ fn each_role_hands_back_what_it_holds() {
     let packager = farm.role(&place, "packager", "p1", None);
 
     wrapper.tell("hold-encode", "");
-    wrapper.tell("hold-decode", "");
     let file = place.path().canonicalize().unwrap().join("clip.mp4").display().to_string();
     let body = serde_json::json!({ "source": file, "ladder": tiny_ladder() });
     let (status, _, title) = post_asset(&api, &body, "k").unwrap();
@@ -74,6 +73,8 @@ fn each_role_hands_back_what_it_holds() {
     wait("an encode on the first worker", 60, || running_on(&api, &id, "transcode", "w1"));
     end_role("a worker in the middle of an encode", worker);
     let _worker = farm.role(&place, "worker", "w2", None);
+    // Not before: a worker that starts decodes what it tries.
+    wrapper.tell("hold-decode", "");
     wait("the encode on the second worker", 60, || running_on(&api, &id, "transcode", "w2"));
     // An encode goes on while there is no scheduler at all.
     end_role("a scheduler with work under way", scheduler);

@@ -35,12 +35,16 @@ pub(super) const NEEDED: &[(&str, &[&str])] = &[
 ];
 
 /// The names in one of ffmpeg's lists. Each line holds flags, one or more names joined by commas,
-/// and a description; lists of protocols hold the name alone.
+/// and a description; lists of protocols hold the name alone. Newer versions set the flag of a device
+/// apart from the others: ` D d lavfi`.
 pub(super) fn names(answer: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for line in answer.lines() {
         let mut words = line.split_whitespace();
-        let (Some(first), second) = (words.next(), words.next()) else { continue };
+        let (Some(first), mut second) = (words.next(), words.next()) else { continue };
+        if second == Some("d") {
+            second = words.next();
+        }
         names.extend(second.unwrap_or(first).split(',').map(str::to_owned));
     }
     names
@@ -83,10 +87,10 @@ mod tests {
 
     #[test]
     fn names_are_found_in_each_kind_of_list() {
-        let answer =
-            " D  mov,mp4,m4a,3gp,3g2,mj2 QuickTime / MOV\n V....D libx264  libx264 H.264\n T.C fps V->V text\n  http\n";
+        let answer = " D  mov,mp4,m4a,3gp,3g2,mj2 QuickTime / MOV\n V....D libx264  libx264 H.264\n T.C fps V->V text\n  http\n\
+             \x20D d lavfi           Libavfilter virtual input device\n  D  v4l2,alsa       some devices\n";
         let names = names(answer);
-        for name in ["mov", "mp4", "libx264", "fps", "http"] {
+        for name in ["mov", "mp4", "libx264", "fps", "http", "lavfi", "v4l2", "alsa"] {
             assert!(names.contains(name), "{name}");
         }
     }
