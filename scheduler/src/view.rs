@@ -198,12 +198,9 @@ struct Heard {
 }
 
 impl State {
-    fn heard_lately(&self) -> impl Iterator<Item = &Heard> {
-        self.heard.values().filter(|heard| heard.at.elapsed() < HEARD_WITHIN)
-    }
-
+    /// Workers that count; what was heard longer ago is dropped only with the next heartbeat.
     fn workers(&self) -> impl Iterator<Item = &Heard> {
-        self.heard_lately().filter(|heard| heard.role == WORKER_ROLE)
+        self.heard.values().filter(|heard| heard.role == WORKER_ROLE && heard.at.elapsed() < HEARD_WITHIN)
     }
 
     /// Who lives: a process that ended a moment ago is not shown.

@@ -55,6 +55,11 @@ impl EncoderProof {
     pub const fn works(&self) -> bool {
         self.answer.is_none()
     }
+
+    /// Whether it is an encoder of the processor that does not work: somebody can mend that.
+    pub fn is_broken_software(&self) -> bool {
+        self.engine == Engine::Software && !self.works()
+    }
 }
 
 /// The link of a GPU to its machine.

@@ -141,7 +141,7 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
 
 /// Says why an encoder does not work that every machine should have.
 fn warn(proof: &EncoderProof) {
-    if proof.engine == Engine::Software && !proof.works() {
+    if proof.is_broken_software() {
         tracing::warn!(encoder = proof.name, answer = proof.answer, "an encoder does not work; its jobs go elsewhere");
     }
 }

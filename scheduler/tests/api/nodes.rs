@@ -29,6 +29,20 @@ async fn joins(farm: &Farm, name: &str) {
     farm.queue.nodes().create(name, &record).await.unwrap();
 }
 
+/// What a process of that machine says that encodes nothing.
+fn beat(process: u128, role: &str, waiting: Option<&str>) -> Heartbeat {
+    Heartbeat {
+        v: 1,
+        node: id("gpu-7"),
+        process: Uuid::from_u128(process),
+        role: role.to_owned(),
+        nonces: Vec::new(),
+        slots: 2,
+        encodes: Vec::new(),
+        waiting: waiting.map(str::to_owned),
+    }
+}
+
 async fn post(farm: &Farm, path: &str) -> NodeView {
     let response = farm.request(Method::POST, path).send().await.unwrap();
     assert_eq!(response.status(), 200, "{path}");
@@ -39,16 +53,6 @@ async fn post(farm: &Farm, path: &str) -> NodeView {
 async fn a_node_says_why_it_takes_nothing() {
     let farm = Farm::local().await;
     joins(&farm, "gpu-7").await;
-    let beat = |process: u128, role: &str, waiting: Option<&str>| Heartbeat {
-        v: 1,
-        node: id("gpu-7"),
-        process: Uuid::from_u128(process),
-        role: role.to_owned(),
-        nonces: Vec::new(),
-        slots: 2,
-        encodes: Vec::new(),
-        waiting: waiting.map(str::to_owned),
-    };
     let all = [
         beat(1, "worker", Some("2 of 2 slots are taken")),
         beat(2, "packager", Some("the store is away")),
@@ -78,16 +82,7 @@ async fn a_title_says_that_nobody_is_there_to_encode_it() {
     let path = format!("/v1/assets/{}", asset.id);
     let waiting = async || farm.get(&path).await.json::<AssetView>().await.unwrap().waiting;
     assert_eq!(waiting().await.as_deref(), Some("no worker is heard"));
-    let worker = |slots: u32, encodes: &[VideoCodec]| Heartbeat {
-        v: 1,
-        node: id("gpu-7"),
-        process: Uuid::from_u128(1),
-        role: "worker".to_owned(),
-        nonces: Vec::new(),
-        slots,
-        encodes: encodes.to_vec(),
-        waiting: None,
-    };
+    let worker = |slots, encodes: &[_]| Heartbeat { slots, encodes: encodes.to_vec(), ..beat(1, "worker", None) };
     farm.queue.beat(&worker(2, &[VideoCodec::H264])).await.unwrap();
     farm.until("a worker is heard", async || {
         waiting().await.as_deref() == Some("no worker is there that encodes hevc")

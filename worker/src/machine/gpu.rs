@@ -99,19 +99,15 @@ impl Gpus {
         }
         let wait_ms = u32::try_from(super::readings::EVERY.as_millis()).unwrap_or(u32::MAX);
         while tick(self) {
-            let Some(set) = &events else {
-                std::thread::sleep(super::readings::EVERY);
-                continue;
-            };
-            match set.wait(wait_ms) {
-                Ok(event) => {
+            match events.as_ref().map(|set| set.wait(wait_ms)) {
+                Some(Ok(event)) => {
                     if let Some(XidError::Value(xid)) = event.event_data {
                         say(event.device.index().ok(), xid);
                     }
                 }
-                Err(NvmlError::Timeout) => {}
-                // It would come back at once, for ever.
-                Err(_) => std::thread::sleep(super::readings::EVERY),
+                Some(Err(NvmlError::Timeout)) => {}
+                // An error would come back at once, for ever: the pace is kept without the driver.
+                Some(Err(_)) | None => std::thread::sleep(super::readings::EVERY),
             }
         }
     }

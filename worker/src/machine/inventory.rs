@@ -6,7 +6,7 @@ use framemill_media::{
     encoder::{self, Encoder},
     toolchain::Toolchain,
 };
-use framemill_schemas::inventory::{EncoderProof, Engine, Gpu, Inventory};
+use framemill_schemas::inventory::{EncoderProof, Gpu, Inventory};
 use tokio_util::sync::CancellationToken;
 
 use super::gpu::{Gpus, NoDriver};
@@ -44,8 +44,7 @@ async fn gpus() -> Result<(String, Vec<Gpu>), NoDriver> {
 /// Waits until a software encoder works that did not when `inventory` was taken: somebody mended the
 /// machine. Returns the inventory as it is then. Waits for ever where all work.
 pub(crate) async fn mended(tools: &Toolchain, inventory: &Inventory, cancel: &CancellationToken) -> Inventory {
-    let is_broken = |proof: &EncoderProof| proof.engine == Engine::Software && !proof.works();
-    if !inventory.encoders.iter().any(is_broken) {
+    if !inventory.encoders.iter().any(EncoderProof::is_broken_software) {
         return std::future::pending().await;
     }
     let mut pause = AGAIN;
@@ -53,7 +52,7 @@ pub(crate) async fn mended(tools: &Toolchain, inventory: &Inventory, cancel: &Ca
         tokio::time::sleep(pause).await;
         let mut now = inventory.clone();
         let mut is_mended = false;
-        for tried in now.encoders.iter_mut().filter(|proof| is_broken(proof)) {
+        for tried in now.encoders.iter_mut().filter(|proof| proof.is_broken_software()) {
             *tried = encoder::proof(tools, Encoder::software(tried.codec), cancel).await;
             is_mended |= tried.works();
         }

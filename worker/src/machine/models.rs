@@ -32,16 +32,6 @@ pub enum Preset {
 impl Preset {
     /// All that rates are published for.
     pub const ALL: [Self; 4] = [Self::P1, Self::P3, Self::P5, Self::P7];
-
-    /// The encoder's name of it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::P1 => "p1",
-            Self::P3 => "p3",
-            Self::P5 => "p5",
-            Self::P7 => "p7",
-        }
-    }
 }
 
 /// A model of GPU.

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use opentelemetry::{KeyValue, metrics::Counter};
+use opentelemetry::{
+    KeyValue,
+    metrics::{AsyncInstrument, Counter},
+};
 
 use crate::machine::gpu::GpuReading;
 
@@ -81,6 +84,21 @@ impl<R: Clone> Latest<R> {
     }
 }
 
+impl Latest<MachineReading> {
+    /// Tells one value of it whenever it is asked for.
+    fn tells<V>(
+        &self,
+        of: fn(&MachineReading) -> Option<V>,
+    ) -> impl Fn(&dyn AsyncInstrument<V>) + Send + Sync + use<V> {
+        let latest = self.clone();
+        move |observer| {
+            if let Some(value) = latest.get(Instant::now()).as_ref().and_then(of) {
+                observer.observe(value, &[]);
+            }
+        }
+    }
+}
+
 /// The machine's instruments. Clones are the same ones.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -96,28 +114,10 @@ impl Metrics {
         let (machine, gpus) = (Latest::<MachineReading>::new(), Latest::<Vec<GpuReading>>::new());
         let named = |name| format!("framemill_machine_{name}");
         for (name, says, of) in SHARES {
-            let machine = machine.clone();
-            meter
-                .f64_observable_gauge(named(name))
-                .with_description(says)
-                .with_callback(move |observer| {
-                    if let Some(value) = machine.get(Instant::now()).as_ref().and_then(of) {
-                        observer.observe(value, &[]);
-                    }
-                })
-                .build();
+            meter.f64_observable_gauge(named(name)).with_description(says).with_callback(machine.tells(of)).build();
         }
         for (name, says, of) in NETWORK {
-            let machine = machine.clone();
-            meter
-                .u64_observable_gauge(named(name))
-                .with_description(says)
-                .with_callback(move |observer| {
-                    if let Some(value) = machine.get(Instant::now()).as_ref().and_then(of) {
-                        observer.observe(value, &[]);
-                    }
-                })
-                .build();
+            meter.u64_observable_gauge(named(name)).with_description(says).with_callback(machine.tells(of)).build();
         }
         for (name, says, of) in GPU {
             let gpus = gpus.clone();
