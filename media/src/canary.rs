@@ -32,8 +32,8 @@ const STALL: std::time::Duration = std::time::Duration::from_secs(30);
 /// What is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Song {
-    /// Pictures.
-    Video(Encoder),
+    /// Pictures, on an NVIDIA GPU of this number.
+    Video(Encoder, Option<u32>),
     /// Sound.
     Audio,
 }
@@ -42,14 +42,19 @@ pub(crate) enum Song {
 /// lists, and with the one for sound. Fails at the first that does not come out as it should.
 pub async fn check(tools: &Toolchain, codecs: &[VideoCodec], cancel: &CancellationToken) -> Result<(), Failure> {
     for encoder in codecs.iter().copied().map(Encoder::software).filter(|encoder| tools.lists(*encoder)) {
-        pictures(tools, encoder, cancel).await?;
+        pictures(tools, encoder, None, cancel).await?;
     }
     sing(tools, Song::Audio, cancel).await
 }
 
 /// The same with one encoder of pictures.
-pub(crate) async fn pictures(tools: &Toolchain, encoder: Encoder, cancel: &CancellationToken) -> Result<(), Failure> {
-    sing(tools, Song::Video(encoder), cancel).await
+pub(crate) async fn pictures(
+    tools: &Toolchain,
+    encoder: Encoder,
+    gpu: Option<u32>,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    sing(tools, Song::Video(encoder, gpu), cancel).await
 }
 
 async fn sing(tools: &Toolchain, song: Song, cancel: &CancellationToken) -> Result<(), Failure> {
@@ -71,7 +76,7 @@ async fn try_out(tools: &Toolchain, song: Song, cancel: &CancellationToken) -> R
         return Err(failures::of_exit(exit.status, &exit.stderr));
     }
     let (media, wanted) = match song {
-        Song::Video(_) => (Media::Video, PICTURES),
+        Song::Video(..) => (Media::Video, PICTURES),
         Song::Audio => (Media::Audio, SOUND_FRAMES),
     };
     let (sender, receiver) = mpsc::channel(1);

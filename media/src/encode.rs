@@ -64,21 +64,51 @@ pub struct CutSegment {
 /// Bytes taken from a pipe at once.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Encodes grid frames `start_frame..spec.end_frame` for every rung. `start_frame` is the chunk's
-/// start, or that of a later segment of it when an earlier attempt is resumed. `progress` counts
-/// frames since `spec.start_frame`.
+/// Where and how fast a chunk is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// On the processor, as fast as it can.
+    Processor,
+    /// On an NVIDIA GPU.
+    Gpu {
+        /// The driver's number of it.
+        index: u32,
+        /// How much faster than it is watched, thousandths.
+        pace_milli: u64,
+    },
+    /// On the processor, in place of a GPU that is only scripted: quickly, and no faster than that GPU.
+    StandIn {
+        /// How much faster than it is watched, thousandths.
+        pace_milli: u64,
+    },
+}
+
+/// What is encoded, from where, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun<'a> {
+    /// The chunk.
+    pub spec: &'a TranscodeSpec,
+    /// Its start, or that of a later segment of it when an earlier attempt is resumed.
+    pub start_frame: u64,
+    /// Where the source is read.
+    pub url: &'a str,
+    /// Where it is encoded.
+    pub via: Via,
+}
+
+/// Encodes grid frames `start_frame..spec.end_frame` for every rung. `progress` counts frames since
+/// `spec.start_frame`.
 ///
 /// Fails as `transient` (`ffmpeg-short`) when the pictures end before the plan does and nothing says
 /// why, and as `transient` (`cancelled`), after the whole process group is dead, when cancelled.
 pub async fn transcode(
     tools: &Toolchain,
-    spec: &TranscodeSpec,
-    start_frame: u64,
-    url: &str,
+    begun: Begun<'_>,
     pieces: mpsc::Sender<Cut>,
     progress: &watch::Sender<u64>,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
+    let Begun { spec, start_frame, url, via } = begun;
     if start_frame < spec.start_frame
         || start_frame >= spec.end_frame
         || !start_frame.is_multiple_of(u64::from(spec.segment_frames))
@@ -89,7 +119,7 @@ pub async fn transcode(
             format!("frame {start_frame} starts no segment of the chunk"),
         ));
     }
-    let args = command::transcode(tools.ffmpeg(), spec, start_frame, url);
+    let args = command::transcode(tools.ffmpeg(), spec, via, start_frame, url);
     let cutters = spec.rungs.iter().map(|_| VideoCutter::new(spec, start_frame)).collect();
     let span = tracing::info_span!("ffmpeg", purpose = "transcode", start_frame, end_frame = spec.end_frame);
     let before = start_frame - spec.start_frame;

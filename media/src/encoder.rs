@@ -73,11 +73,20 @@ pub async fn prove(tools: &Toolchain, cancel: &CancellationToken) -> Vec<Encoder
     proofs
 }
 
-/// The same with one encoder.
+/// The same with one encoder, on the first device that has it.
 pub async fn proof(tools: &Toolchain, encoder: Encoder, cancel: &CancellationToken) -> EncoderProof {
+    attempt(tools, encoder, None, cancel).await
+}
+
+/// The same with one encoder of an NVIDIA GPU, by the driver's number of it.
+pub async fn proof_on(tools: &Toolchain, encoder: Encoder, gpu: u32, cancel: &CancellationToken) -> EncoderProof {
+    attempt(tools, encoder, Some(gpu), cancel).await
+}
+
+async fn attempt(tools: &Toolchain, encoder: Encoder, gpu: Option<u32>, cancel: &CancellationToken) -> EncoderProof {
     let is_software = encoder.engine == Engine::Software;
     let limit = if is_software { SOFTWARE_MAX } else { HARDWARE_MAX };
-    let attempt = async || match tokio::time::timeout(limit, canary::pictures(tools, encoder, cancel)).await {
+    let attempt = async || match tokio::time::timeout(limit, canary::pictures(tools, encoder, gpu, cancel)).await {
         Ok(outcome) => outcome.err().map(|failure| answer(&failure)),
         Err(_) => Some(format!("no answer within {} s", limit.as_secs())),
     };

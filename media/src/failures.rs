@@ -24,7 +24,62 @@ const fn sign(
     Sign { says, class, code, reason, mend }
 }
 
+/// What to do about a driver that does not fit.
+const DOCTOR: Option<&str> = Some("run framemill doctor on the node: it names the driver and what does not fit");
+
 const SIGNS: &[Sign] = &[
+    // GPUs first: the same words may end in "Cannot allocate memory".
+    sign(
+        "OpenEncodeSessionEx failed: unsupported device",
+        Class::Resource,
+        "no-encoder",
+        "this GPU has no encoder",
+        DOCTOR,
+    ),
+    sign(
+        "required nvenc API version",
+        Class::Resource,
+        "driver-mismatch",
+        "the NVIDIA driver is older than this ffmpeg needs",
+        DOCTOR,
+    ),
+    sign(
+        "Cannot load libnvidia-encode",
+        Class::Resource,
+        "driver-missing",
+        "the NVIDIA encoder library is missing",
+        DOCTOR,
+    ),
+    sign("Cannot load libcuda", Class::Resource, "driver-missing", "the NVIDIA driver is missing", DOCTOR),
+    sign("CUDA_ERROR_NO_DEVICE", Class::Resource, "gpu-missing", "there is no NVIDIA GPU any more", DOCTOR),
+    sign("No CUDA capable devices found", Class::Resource, "gpu-missing", "there is no NVIDIA GPU any more", DOCTOR),
+    sign(
+        "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
+        Class::Resource,
+        "driver-mismatch",
+        "driver and kernel module differ",
+        DOCTOR,
+    ),
+    sign(
+        "OpenEncodeSessionEx failed: out of memory",
+        Class::Resource,
+        "encoder-sessions",
+        "the GPU opens no more encode sessions",
+        None,
+    ),
+    sign("CUDA_ERROR_OUT_OF_MEMORY", Class::Resource, "video-memory", "the GPU has no memory left", None),
+    sign("Failed creating CUDA context", Class::Resource, "video-memory", "the GPU has no memory left", None),
+    sign(
+        "doesn't support required NVENC features",
+        Class::Resource,
+        "encoder-lacks",
+        "the GPU's encoder does not do what the ladder asks for",
+        Some("set b_frames: 0 and b_ref: disabled for it, or take another GPU"),
+    ),
+    sign("OpenEncodeSessionEx failed", Class::Resource, "no-encoder", "the GPU's encoder cannot be opened", DOCTOR),
+    sign("No capable devices found", Class::Resource, "no-encoder", "no GPU here encodes this", DOCTOR),
+    sign("CUDA_ERROR_", Class::Resource, "gpu-broke", "the GPU broke off", None),
+    sign("EncodePicture failed", Class::Resource, "gpu-broke", "the GPU's encoder broke off", None),
     sign("Cannot allocate memory", Class::Resource, "out-of-memory", "ffmpeg ran out of memory", None),
     sign("No space left on device", Class::Resource, "disk-full", "ffmpeg found no room on a disk", None),
     sign(
@@ -100,6 +155,12 @@ impl Sign {
     }
 }
 
+/// What a text of ffmpeg that gave up means.
+pub fn failure_of(stderr: &str) -> Failure {
+    const GAVE_UP: i32 = 1 << 8;
+    of_exit(ExitStatus::from_raw(GAVE_UP), stderr)
+}
+
 /// What ffmpeg says of trouble that is not the source's: it reads on after a broken connection, and
 /// exits as if all were well.
 pub(crate) fn trouble(stderr: &str) -> Option<Failure> {
@@ -138,6 +199,29 @@ mod tests {
         for (stderr, class, code) in [
             ("[mov] stream 0, offset 0x30: partial file", Class::Input, "source-truncated"),
             ("x: Cannot allocate memory\nInvalid data found when processing input", Class::Resource, "out-of-memory"),
+            (
+                "[h264_nvenc @ 0x1] OpenEncodeSessionEx failed: out of memory (10): (no details)\nNo capable devices found",
+                Class::Resource,
+                "encoder-sessions",
+            ),
+            (
+                "OpenEncodeSessionEx failed: unsupported device (2): (no details)\nNo capable devices found",
+                Class::Resource,
+                "no-encoder",
+            ),
+            (
+                "Failed creating CUDA context for device 0: CUDA_ERROR_OUT_OF_MEMORY: 0x2",
+                Class::Resource,
+                "video-memory",
+            ),
+            (
+                "Driver does not support the required nvenc API version. Required: 12.1 Found: 11.1",
+                Class::Resource,
+                "driver-mismatch",
+            ),
+            ("Provided device doesn't support required NVENC features", Class::Resource, "encoder-lacks"),
+            ("cuvid: cuCtxSynchronize failed -> CUDA_ERROR_ILLEGAL_ADDRESS", Class::Resource, "gpu-broke"),
+            ("Cannot load libnvidia-encode.so.1", Class::Resource, "driver-missing"),
             ("Unknown encoder 'libx265'", Class::Resource, "encoder-missing"),
             ("Unrecognized option 'foo'.", Class::Bug, "ffmpeg-usage"),
             ("http://h/x: Server returned 404 Not Found", Class::Transient, "source-unreachable"),

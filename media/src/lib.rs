@@ -19,4 +19,5 @@ pub mod probe;
 pub mod toolchain;
 
 pub use encode::{Cut, CutSegment, Piece};
+pub use failures::failure_of;
 pub use toolchain::{FfmpegConfig, Toolchain};

@@ -65,8 +65,18 @@ pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
     let _following = AbortOnDropHandle::new(tokio::spawn(follow_outages(store.clone(), gate.clone())));
     let handlers =
         Handlers { queue: queue.clone(), store, tools, metrics: Metrics::new(), last_index: LastIndex::default() };
-    let runner =
-        RunnerConfig { node, process: Uuid::new_v4(), role: ROLE, lanes: Lane::all(&KINDS), slots, lease: LEASE, gate };
+    let runner = RunnerConfig {
+        node,
+        process: Uuid::new_v4(),
+        role: ROLE,
+        lanes: Lane::all(&KINDS),
+        slots,
+        encodes: Vec::new(),
+        hardware: Vec::new(),
+        engines: 0,
+        lease: LEASE,
+        gate,
+    };
     runner::serve_as(queue, runner, standing, Arc::new(handlers), shutdown.drain.clone(), shutdown.stop.clone()).await
 }
 

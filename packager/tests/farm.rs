@@ -38,7 +38,7 @@ struct Stored {
 
 fn rung(name: &str, width: u32, height: u32) -> RungSpec {
     let rate_control = RateControl::Average { bitrate_kbps: 400, maxrate_kbps: 800 };
-    RungSpec { name: name.to_owned(), width, height, rate_control, preset: "ultrafast".to_owned() }
+    RungSpec { name: name.to_owned(), width, height, rate_control, preset: "ultrafast".to_owned(), nvenc: None }
 }
 
 fn chunk(probe: &Probe, start_frame: u64, end_frame: u64) -> TranscodeSpec {
@@ -56,6 +56,7 @@ fn chunk(probe: &Probe, start_frame: u64, end_frame: u64) -> TranscodeSpec {
         segment_frames: SEGMENT_FRAMES,
         timescale: timescale_for(probe.video.grid.rate),
         threads: 1,
+        nvenc: None,
         codec: VideoCodec::H264,
         rungs: vec![rung("180p", 320, 180), rung("90p", 160, 90)],
     }

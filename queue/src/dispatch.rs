@@ -7,6 +7,7 @@ use async_nats::{
 };
 use framemill_schemas::{
     job::{Hint, JobRecord},
+    load::Load,
     subject,
     trace::TraceContext,
     wire,
@@ -24,7 +25,7 @@ impl Queue {
     pub async fn dispatch(&self, job: &JobRecord, revision: u64) -> Result<(), QueueError> {
         fail::fail_point!("dispatch/before", |_| std::process::abort());
         let record = subject::job_record(job.asset, job.id);
-        let payload = wire::encode(&Hint { v: HINT_VERSION, record, revision })?;
+        let payload = wire::encode(&Hint { v: HINT_VERSION, record, revision, load: Load::of(&job.spec) })?;
         // No message id: the server would swallow the hint of a later attempt without a word.
         let message = PublishMessage::build()
             .payload(payload.into())

@@ -1,7 +1,7 @@
 //! The runner: takes hints from its lanes, claims jobs, keeps them while a handler works, and
 //! commits what came out. It decides nothing about media; a handler never sees NATS.
 //!
-//! `intake` decides what to pull and what to take (pure), `judge` what a hint is worth (pure),
+//! `intake` decides what to pull and what to take (pure), `room` says what there is room for, `judge` what a hint is worth (pure),
 //! `attempt` runs one job from hint to commit, `hold` keeps it, `settle` ends it as `ending` says
 //! (pure), `rest` knows when to pause (pure).
 
@@ -14,6 +14,7 @@ mod judge;
 mod progress;
 mod pulls;
 mod rest;
+mod room;
 mod serve;
 mod settle;
 #[cfg(test)]
@@ -24,14 +25,17 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use framemill_schemas::{failure::Failure, ids::NodeId, job::JobRecord, lane::Lane, spec::JobOutput};
+use framemill_schemas::{
+    failure::Failure, ids::NodeId, job::JobRecord, ladder::VideoCodec, lane::Lane, spec::JobOutput,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use gate::Gate;
-pub use serve::{serve, serve_as};
-pub use settle::OUTAGES;
+pub use room::{Ask, Offer, Room};
+pub use serve::{serve, serve_as, serve_within};
+pub use settle::{GIVEN_BACK, OUTAGES};
 
 /// What a runner serves, and as whom.
 #[derive(Clone, Debug)]
@@ -44,8 +48,14 @@ pub struct RunnerConfig {
     pub role: &'static str,
     /// Lanes it takes jobs from, the most urgent first.
     pub lanes: Vec<Lane>,
-    /// Jobs it runs at once.
+    /// Jobs it runs at once that need no GPU.
     pub slots: usize,
+    /// Codecs it encodes.
+    pub encodes: Vec<VideoCodec>,
+    /// Codecs it encodes on a GPU.
+    pub hardware: Vec<VideoCodec>,
+    /// Encoders of its GPUs.
+    pub engines: u32,
     /// How long it may fall silent before its jobs are given to others.
     pub lease: Duration,
     /// Closed while something it needs is away: it then takes nothing, and what runs goes on.
@@ -64,8 +74,20 @@ pub struct Attempt {
     /// The claim was lost, the job was cancelled, or the process stops. What the handler returns
     /// then is not committed, unless it is a result and the claim still stands.
     pub cancel: CancellationToken,
+    /// Where it runs, and until when.
+    pub place: Place,
     /// How far it is: parts done, parts in all.
     pub progress: watch::Sender<(u64, u64)>,
+}
+
+/// Where an attempt runs.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// The device that [`Room::offer`] named.
+    pub seat: Option<u32>,
+    /// Something more urgent needs the room: a handler that can stop at a boundary, with what is
+    /// finished kept, does so, and fails with a symptom of [`GIVEN_BACK`].
+    pub yields: CancellationToken,
 }
 
 /// What does the work.

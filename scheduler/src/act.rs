@@ -21,6 +21,7 @@ use framemill_telemetry::span;
 use crate::{
     advance::{Action, NewJob},
     clock::now_ms,
+    engine::{self, Choice},
     ops::ended,
     view::{AssetEntry, View},
 };
@@ -113,11 +114,20 @@ impl Actor {
         Ok(self.queue.undispatch(&cancelled).await?)
     }
 
-    /// Takes an asset that was probed; returns it with the farm's encoder slots. While no worker is
-    /// heard it waits: the view marks it when one is.
+    /// Takes an asset that was probed; returns it with what encodes it, and the farm's slots for that.
+    /// While no worker is heard it waits, and while a GPU is waited for: the view marks it when one
+    /// comes.
     async fn size(&self, entry: &AssetEntry) -> Result<(), ActError> {
-        let Some(slots) = self.view.slots() else { return Ok(()) };
-        let record = AssetRecord { slots, ..entry.record.clone() };
+        let asset = &entry.record;
+        let now_ms = now_ms();
+        let offered = |codec| self.view.offered(codec, now_ms);
+        let hardware = match engine::choose(&asset.ladder, offered, now_ms - asset.submitted_ms) {
+            Choice::Planned(hardware) => hardware,
+            Choice::Wait => return Ok(()),
+            Choice::Refused(failure) => return self.fail(entry, failure).await,
+        };
+        let Some(slots) = self.view.slots(!hardware.is_empty()) else { return Ok(()) };
+        let record = AssetRecord { slots, hardware, ..asset.clone() };
         fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
     }
 

@@ -13,6 +13,7 @@ pub mod api;
 mod chain;
 pub mod chunk;
 mod clock;
+pub mod engine;
 mod entries;
 mod fold;
 pub mod gate;

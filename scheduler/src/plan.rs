@@ -6,14 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use framemill_schemas::{
     api::Dropped,
     asset::AssetRecord,
-    failure::{Class, Failure},
+    failure::Failure,
     ids::JobId,
-    ladder::{AudioRung, EnginePolicy, VideoCodec, VideoRung},
+    ladder::{AudioRung, VideoCodec, VideoRung},
     lane::{Demand, Lane, Size},
+    load::pixels_per_s,
     object::generation_folder,
-    probe::{AudioTrack, Probe, Seek, SeekPoint},
+    probe::{AudioTrack, Probe, Seek, SeekPoint, VideoTrack},
     rate::{rescale, timescale_for},
-    spec::{AudioRendition, AudioSpec, JobSpec, PackageSpec, RateControl, RungSpec, TranscodeSpec, VideoRendition},
+    spec::{
+        AudioRendition, AudioSpec, Decoder, JobSpec, Nvenc, PackageSpec, RateControl, RungSpec, TranscodeSpec,
+        VideoRendition,
+    },
 };
 
 use crate::chunk::{self, Chunking};
@@ -61,7 +65,7 @@ pub struct Part {
 
 /// Plans an asset.
 pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
-    refuse(asset, probe)?;
+    refuse(probe)?;
     let grid = probe.video.grid;
     let folder = generation_folder(&asset.tenant, asset.id, &asset.generation);
     let gop_frames = frames_in(asset.ladder.gop_s, probe);
@@ -69,7 +73,7 @@ pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
     let timescale = timescale_for(grid.rate);
 
     let mut dropped = Vec::new();
-    let rungs = keep_rungs(&asset.ladder.video, asset.ladder.upscale, probe, &mut dropped)?;
+    let rungs = keep_rungs(asset, probe, &mut dropped)?;
     let chunking = match probe.video.seek {
         Seek::FromStart => Chunking::whole(grid.frames, asset.slots),
         Seek::Points(_) => chunk::chunks(grid, segment_frames, asset.slots),
@@ -81,9 +85,10 @@ pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
     let codecs: BTreeSet<_> = rungs.iter().map(|rung| rung.codec).collect();
     for codec in codecs {
         let of_codec: Vec<_> = rungs.iter().filter(|rung| rung.codec == codec).map(|rung| rung.spec.clone()).collect();
-        let pixels: u64 = of_codec.iter().map(|rung| u64::from(rung.width) * u64::from(rung.height)).sum();
-        let size = Size::of_pixel_rate(pixels * u64::from(grid.rate.num) / u64::from(grid.rate.den));
-        let lane = Lane::Encode { engine: Demand::Any, codec, size, priority: asset.priority };
+        let size = Size::of_pixel_rate(pixels_per_s(&of_codec, grid.rate));
+        let is_hardware = asset.hardware.contains(&codec);
+        let engine = if is_hardware { Demand::Nvenc } else { Demand::Any };
+        let lane = Lane::Encode { engine, codec, size, priority: asset.priority };
         for (index, range) in chunking.ranges.iter().enumerate() {
             let unit = format!("transcode/{}/{index:04}", codec.as_str());
             let spec = JobSpec::Transcode(TranscodeSpec {
@@ -100,6 +105,7 @@ pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
                 segment_frames,
                 timescale,
                 threads: chunking.threads,
+                nvenc: is_hardware.then(|| Nvenc { decoder: decoder(&probe.video, range.end == grid.frames) }),
                 codec,
                 rungs: of_codec.clone(),
             });
@@ -188,7 +194,7 @@ fn derive(asset: &AssetRecord, unit: &str) -> JobId {
     JobId::derive(asset.id, asset.generation.number, unit, 0)
 }
 
-fn refuse(asset: &AssetRecord, probe: &Probe) -> Result<(), Failure> {
+fn refuse(probe: &Probe) -> Result<(), Failure> {
     let duration_ms = probe.video.grid.duration_ms();
     if duration_ms > TITLE_MS_MAX {
         return Err(Failure::input(
@@ -196,14 +202,6 @@ fn refuse(asset: &AssetRecord, probe: &Probe) -> Result<(), Failure> {
             format!("the title lasts {} s, more than {} s", duration_ms / 1000, TITLE_MS_MAX / 1000),
         )
         .mend("submit it in parts"));
-    }
-    if asset.ladder.engine == EnginePolicy::RequireHardware {
-        return Err(Failure::new(
-            Class::Resource,
-            "no-hardware-encoder",
-            format!("the ladder {:?} requires a hardware encoder and the fleet offers none", asset.ladder.name),
-        )
-        .mend("use engine: prefer-hardware or software, or add a node with a hardware encoder"));
     }
     Ok(())
 }
@@ -235,17 +233,26 @@ fn frames_in(millis: u32, probe: &Probe) -> u32 {
     u32::try_from(frames.max(1)).expect("a ladder's lengths are at most a minute")
 }
 
+/// What decodes a source that a GPU encodes: the GPU where every one with an encoder does (NVIDIA's
+/// decode matrix: 4:2:0 in 8 bits, and HEVC and VP9 in 10), else the processor. So it does at the end of
+/// a title, where a picture may have to be repeated.
+fn decoder(video: &VideoTrack, is_last: bool) -> Decoder {
+    let on_gpu = !is_last
+        && match (video.codec.as_str(), video.pixels.as_str()) {
+            ("h264" | "hevc" | "vp9" | "mpeg2video", "yuv420p" | "yuvj420p") => true,
+            ("hevc" | "vp9", "yuv420p10le") => true,
+            _ => false,
+        };
+    if on_gpu { Decoder::Gpu } else { Decoder::Software }
+}
+
 struct SizedRung {
     codec: VideoCodec,
     spec: RungSpec,
 }
 
-fn keep_rungs(
-    rungs: &[VideoRung],
-    upscale: bool,
-    probe: &Probe,
-    dropped: &mut Vec<Dropped>,
-) -> Result<Vec<SizedRung>, Failure> {
+fn keep_rungs(asset: &AssetRecord, probe: &Probe, dropped: &mut Vec<Dropped>) -> Result<Vec<SizedRung>, Failure> {
+    let (rungs, upscale) = (&asset.ladder.video, asset.ladder.upscale);
     let source_height = probe.video.height.next_multiple_of(2);
     let fits = |rung: &&VideoRung| upscale || rung.height <= source_height;
     let mut kept: Vec<VideoRung> = rungs.iter().filter(fits).cloned().collect();
@@ -261,10 +268,10 @@ fn keep_rungs(
             reason: format!("{} lines are more than the source's {}", rung.height, probe.video.height),
         });
     }
-    kept.into_iter().map(|rung| size_rung(rung, probe)).collect()
+    kept.into_iter().map(|rung| size_rung(rung, &asset.hardware, probe)).collect()
 }
 
-fn size_rung(rung: VideoRung, probe: &Probe) -> Result<SizedRung, Failure> {
+fn size_rung(rung: VideoRung, hardware: &[VideoCodec], probe: &Probe) -> Result<SizedRung, Failure> {
     let (source_width, source_height) = (u64::from(probe.video.width), u64::from(probe.video.height.max(1)));
     // The even width closest to the source's shape.
     let half = (u64::from(rung.height) * source_width + source_height) / (2 * source_height);
@@ -289,9 +296,10 @@ fn size_rung(rung: VideoRung, probe: &Probe) -> Result<SizedRung, Failure> {
         },
     };
     let preset = rung.preset().to_owned();
+    let nvenc = hardware.contains(&rung.codec).then(|| rung.nvenc.unwrap_or_default());
     Ok(SizedRung {
         codec: rung.codec,
-        spec: RungSpec { name: rung.name, width, height: rung.height, rate_control, preset },
+        spec: RungSpec { name: rung.name, width, height: rung.height, rate_control, preset, nvenc },
     })
 }
 

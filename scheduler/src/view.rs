@@ -20,7 +20,7 @@ use framemill_schemas::{
     ids::{AssetId, JobId, NodeId, Tenant},
     job::{JobKind, JobRecord, JobState},
     ladder::VideoCodec,
-    lane::Lane,
+    lane::{Demand, Lane},
     node::Waiting,
     presence::Heartbeat,
     probe::{Probe, Seek},
@@ -30,7 +30,7 @@ use framemill_schemas::{
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::{gate::Counted, load::Load};
+use crate::{engine::Offered, gate::Counted, load::Load};
 
 /// A worker that was silent for this long no longer counts.
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
@@ -193,8 +193,18 @@ struct Heard {
     role: String,
     slots: u32,
     encodes: Vec<VideoCodec>,
+    hardware: Vec<VideoCodec>,
+    engines: u32,
     waiting: Option<String>,
     at: Instant,
+}
+
+impl Heard {
+    /// Whether it has what the jobs of a lane need.
+    fn is_able(&self, lane: Lane) -> bool {
+        let encoders = if lane.demand() == Some(Demand::Nvenc) { &self.hardware } else { &self.encodes };
+        lane.codec().is_none_or(|codec| encoders.contains(&codec))
+    }
 }
 
 impl State {
@@ -290,11 +300,36 @@ impl View {
         Counted { assets: load.assets(), tenant: load.assets_of(tenant), ready: load.ready() }
     }
 
-    /// Encoder slots of all workers that were heard lately; `None` while none is.
-    pub fn slots(&self) -> Option<u32> {
+    /// Encoders of all workers that were heard lately, of their GPUs or of their processors; `None`
+    /// while there is none.
+    pub fn slots(&self, hardware: bool) -> Option<u32> {
         let state = self.state();
-        Some(state.workers().filter(|worker| !worker.encodes.is_empty()).map(|worker| worker.slots).sum())
-            .filter(|slots| *slots > 0)
+        let able = state.workers().filter(|worker| worker.slots > 0);
+        let slots = if hardware {
+            able.map(|worker| worker.engines).sum()
+        } else {
+            able.filter(|worker| !worker.encodes.is_empty()).map(|worker| worker.slots).sum()
+        };
+        Some(slots).filter(|slots| *slots > 0)
+    }
+
+    /// What the fleet's GPUs offer for a codec.
+    pub fn offered(&self, codec: VideoCodec, now_ms: i64) -> Offered {
+        let state = self.state();
+        let able = || state.workers().filter(|worker| worker.hardware.contains(&codec));
+        // Not every job is looked at where nobody has a GPU.
+        if able().next().is_none() {
+            return Offered::default();
+        }
+        let demands = |job: &&Arc<JobSummary>| {
+            job.state == JobState::Ready && (job.lane.demand(), job.lane.codec()) == (Some(Demand::Nvenc), Some(codec))
+        };
+        let oldest = state.jobs.values().filter(demands).map(|job| job.ready_ms).min();
+        Offered {
+            takes: able().any(|worker| worker.slots > 0),
+            known: true,
+            oldest_wait_ms: oldest.map_or(0, |ready_ms| now_ms - ready_ms),
+        }
     }
 
     /// Whether some worker encodes a codec; `None` while no worker is heard at all, which says
@@ -389,9 +424,9 @@ impl View {
         if members.is_empty() {
             return Some(format!("no {role} is heard"));
         }
-        let able: Vec<_> =
-            members.iter().filter(|heard| lane.codec().is_none_or(|codec| heard.encodes.contains(&codec))).collect();
-        let encodes = lane.codec().map_or_else(String::new, |codec| format!(" that encodes {}", codec.as_str()));
+        let able: Vec<_> = members.iter().filter(|heard| heard.is_able(lane)).collect();
+        let on = if lane.demand() == Some(Demand::Nvenc) { " on a GPU" } else { "" };
+        let encodes = lane.codec().map_or_else(String::new, |codec| format!(" that encodes {}{on}", codec.as_str()));
         if able.is_empty() {
             return Some(format!("no {role} is there{encodes}"));
         }
@@ -415,6 +450,8 @@ impl View {
             role: beat.role.clone(),
             slots: beat.slots,
             encodes: beat.encodes.clone(),
+            hardware: beat.hardware.clone(),
+            engines: beat.engines,
             waiting: beat.waiting.clone(),
             at: Instant::now(),
         };

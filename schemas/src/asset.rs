@@ -8,7 +8,7 @@ use crate::{
     failure::{Class, Failure},
     finding::Report,
     ids::{AssetId, Tenant},
-    ladder::Ladder,
+    ladder::{Ladder, VideoCodec},
     lane::Priority,
     object::{Generation, StoredObject},
     source::Source,
@@ -74,6 +74,9 @@ pub struct AssetRecord {
     /// Encoder slots of the farm when it was planned: chunks are cut for them. Part of the record
     /// so that every planner plans the same jobs; 0 until the first one has written it.
     pub slots: u32,
+    /// Codecs that a hardware encoder takes, decided together with `slots`.
+    #[serde(default)]
+    pub hardware: Vec<VideoCodec>,
     /// Why it failed.
     #[serde(default)]
     pub failure: Option<Failure>,

@@ -8,6 +8,7 @@ use crate::{
     holder::Holder,
     ids::{AssetId, JobId, NodeId, Tenant},
     lane::{Lane, Priority},
+    load::Load,
     spec::{JobOutput, JobSpec},
     trace::TraceContext,
 };
@@ -152,9 +153,7 @@ impl JobRecord {
 
     /// How urgent it is.
     pub const fn priority(&self) -> Priority {
-        match self.lane {
-            Lane::Plain { priority, .. } | Lane::Encode { priority, .. } => priority,
-        }
+        self.lane.priority()
     }
 
     /// Adds a failure, dropping the oldest over the bound.
@@ -189,4 +188,7 @@ pub struct Hint {
     pub record: String,
     /// Revision of the record that was made ready: a reader that finds an older one waits.
     pub revision: u64,
+    /// What the job takes of a machine: asked before it is claimed.
+    #[serde(default, skip_serializing_if = "Load::is_none")]
+    pub load: Load,
 }

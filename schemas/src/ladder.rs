@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     field_error::{FieldError, read_strict},
     ids::is_name,
+    nvenc::NvencTuning,
 };
 
 /// Most video rungs of a ladder: one ffmpeg holds an encoder for each.
@@ -60,6 +61,16 @@ impl VideoCodec {
         }
     }
 
+    /// How much time a preset takes, from 1 (the quickest) to 7: the presets of a GPU's encoder.
+    pub fn effort(self, preset: &str) -> u8 {
+        /// The effort of each preset, in the order of [`VideoCodec::presets`].
+        const WORDS: [u8; 9] = [1, 1, 2, 3, 4, 5, 6, 7, 7];
+        const NUMBERS: [u8; 14] = [1, 1, 2, 3, 4, 5, 5, 6, 6, 7, 7, 7, 7, 7];
+        let efforts: &[u8] = if self == Self::Av1 { &NUMBERS } else { &WORDS };
+        let position = self.presets().iter().position(|known| *known == preset);
+        position.and_then(|position| efforts.get(position).copied()).unwrap_or(5)
+    }
+
     /// Largest constant-quality value; smaller is better.
     pub const fn quality_max(self) -> u8 {
         match self {
@@ -111,6 +122,9 @@ pub struct VideoRung {
     /// Encoder preset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
+    /// How an NVIDIA GPU encodes it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvenc: Option<NvencTuning>,
 }
 
 impl VideoRung {
@@ -289,6 +303,9 @@ impl VideoRung {
                 "lower it, or raise maxrate_kbps",
             ));
         }
+        if let Some(tuning) = &self.nvenc {
+            tuning.check(&format!("{at}/nvenc"), errors);
+        }
         if !self.codec.presets().contains(&self.preset()) {
             errors.push(FieldError::new(
                 format!("{at}/preset"),
@@ -351,6 +368,10 @@ audio:
             ("codec: av1", "codec: vp9", "/video/1/codec"),
             ("quality: 30", "quality: 64", "/video/1/quality"),
             ("quality: 30", "preset: \"8\"", "/video/1"),
+            ("quality: 30", "quality: 30, nvenc: { preset: 8 }", "/video/1/nvenc/preset"),
+            ("quality: 30", "quality: 30, nvenc: { tune: ll }", "/video/1/nvenc"),
+            ("quality: 30", "quality: 30, nvenc: { b_frames: 9 }", "/video/1/nvenc/b_frames"),
+            ("quality: 30", "quality: 30, nvenc: { aq: 9 }", "/video/1/nvenc/aq"),
             ("preset: medium", "preset: swift", "/video/0/preset"),
             ("segment_s: 4", "segment_s: 5", "/segment_s"),
             ("segment_s: 4", "segment_s: -4", "/segment_s"),
@@ -360,6 +381,15 @@ audio:
             assert!(GOOD.contains(from), "{from}");
             let errors = Ladder::from_yaml(&GOOD.replacen(from, to, 1)).expect_err(to);
             assert!(errors.iter().any(|error| error.pointer == pointer), "{to}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn every_preset_has_an_effort_and_the_usual_one_is_that_of_channels() {
+        for codec in VideoCodec::ALL {
+            let efforts: Vec<_> = codec.presets().iter().map(|preset| codec.effort(preset)).collect();
+            assert!(efforts.is_sorted() && (efforts[0], efforts.last()) == (1, Some(&7)), "{codec:?} {efforts:?}");
+            assert_eq!(codec.effort(codec.default_preset()), 5);
         }
     }
 

@@ -4,14 +4,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{job::JobKind, ladder::VideoCodec};
+use crate::{inventory::Engine, job::JobKind, ladder::VideoCodec};
 
-/// How urgent a job is. Channels come first; they have a priority of their own later.
+/// How urgent a job is.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
+    /// Channels: what is late is lost. Not for titles.
+    Live,
     /// Before everything but live.
     Urgent,
     /// The usual.
@@ -23,11 +25,12 @@ pub enum Priority {
 
 impl Priority {
     /// All of them, most urgent first.
-    pub const ALL: [Self; 3] = [Self::Urgent, Self::Standard, Self::Bulk];
+    pub const ALL: [Self; 4] = [Self::Live, Self::Urgent, Self::Standard, Self::Bulk];
 
     /// The token in subjects.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Live => "live",
             Self::Urgent => "urgent",
             Self::Standard => "standard",
             Self::Bulk => "bulk",
@@ -39,15 +42,29 @@ impl Priority {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Demand {
+    /// The encoder of an NVIDIA GPU: planned so, and its rendition's init is that encoder's.
+    Nvenc,
     /// Software will do.
     Any,
 }
 
 impl Demand {
+    /// All of them; hardware first, which nothing else can use.
+    pub const ALL: [Self; 2] = [Self::Nvenc, Self::Any];
+
     /// The token in subjects.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Nvenc => "nvenc",
             Self::Any => "any",
+        }
+    }
+
+    /// What encodes a job that demands this.
+    pub const fn engine(self) -> Engine {
+        match self {
+            Self::Nvenc => Engine::Nvenc,
+            Self::Any => Engine::Software,
         }
     }
 }
@@ -116,23 +133,40 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// Every lane of `kinds`, in the order a worker sweeps them: by priority, then kind, then size.
+    /// Every lane of `kinds`, in the order a worker sweeps them: by priority, then kind, then what they
+    /// demand, then size. Of channels there is nothing but encodes.
     pub fn all(kinds: &[JobKind]) -> Vec<Self> {
         let mut lanes = Vec::new();
         for priority in Priority::ALL {
             for &kind in kinds {
                 if kind == JobKind::Transcode {
-                    for size in Size::ALL {
-                        for codec in VideoCodec::ALL {
-                            lanes.push(Self::Encode { engine: Demand::Any, codec, size, priority });
+                    for engine in Demand::ALL {
+                        for size in Size::ALL {
+                            let lane = |codec| Self::Encode { engine, codec, size, priority };
+                            lanes.extend(VideoCodec::ALL.map(lane));
                         }
                     }
-                } else {
+                } else if priority != Priority::Live {
                     lanes.push(Self::Plain { kind, priority });
                 }
             }
         }
         lanes
+    }
+
+    /// How urgent its jobs are.
+    pub const fn priority(self) -> Priority {
+        match self {
+            Self::Plain { priority, .. } | Self::Encode { priority, .. } => priority,
+        }
+    }
+
+    /// What its jobs demand; `None` where they need no encoder.
+    pub const fn demand(self) -> Option<Demand> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Encode { engine, .. } => Some(engine),
+        }
     }
 
     /// The kind of its jobs.
@@ -184,7 +218,9 @@ mod tests {
         let consumers: std::collections::BTreeSet<_> = lanes.iter().map(|lane| lane.consumer()).collect();
         assert_eq!(filters.len(), lanes.len());
         assert_eq!(consumers.len(), lanes.len());
-        let urgent = lanes.iter().take_while(|lane| lane.to_string().ends_with("urgent")).count();
-        assert_eq!(urgent * Priority::ALL.len(), lanes.len());
+        let priorities: Vec<_> = lanes.iter().map(|lane| lane.priority()).collect();
+        assert!(priorities.is_sorted());
+        let live = lanes.iter().filter(|lane| lane.priority() == Priority::Live);
+        assert!(live.clone().count() > 0 && live.clone().all(|lane| lane.demand().is_some()));
     }
 }

@@ -27,6 +27,12 @@ pub struct Heartbeat {
     /// Codecs it encodes; empty for a role that encodes nothing.
     #[serde(default)]
     pub encodes: Vec<VideoCodec>,
+    /// Codecs it encodes on a GPU.
+    #[serde(default)]
+    pub hardware: Vec<VideoCodec>,
+    /// Encoders of its GPUs.
+    #[serde(default)]
+    pub engines: u32,
     /// Why it takes no job now, for people; absent while it would take one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,

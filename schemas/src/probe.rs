@@ -34,6 +34,9 @@ pub struct VideoTrack {
     pub stream: u32,
     /// ffmpeg's name of the codec.
     pub codec: String,
+    /// How its samples lie, as ffmpeg names it: `yuv420p10le`; empty where nobody looked.
+    #[serde(default)]
+    pub pixels: String,
     /// Width as shown: turned upright, pixels made square.
     pub width: u32,
     /// Height as shown: turned upright.

@@ -6,7 +6,9 @@ use crate::{
     finding::Report,
     ids::JobId,
     index::RenditionPart,
+    inventory::Engine,
     ladder::{AudioCodec, VideoCodec},
+    nvenc::NvencTuning,
     object::StoredObject,
     probe::Probe,
     rate::{FrameGrid, Ratio},
@@ -86,11 +88,37 @@ pub struct TranscodeSpec {
     pub threads: u32,
     /// Codec of all rungs.
     pub codec: VideoCodec,
+    /// How an NVIDIA GPU encodes them; absent where software does. The same for all chunks of a
+    /// rendition: each encoder writes an init of its own. Left out of keys where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvenc: Option<Nvenc>,
     /// The rungs.
     pub rungs: Vec<RungSpec>,
 }
 
+/// How a chunk goes through an NVIDIA GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nvenc {
+    /// What decodes the source: decided from what the probe saw of it.
+    pub decoder: Decoder,
+}
+
+/// What decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoder {
+    /// The GPU: pictures never leave its memory.
+    Gpu,
+    /// The processor; pictures are then uploaded.
+    Software,
+}
+
 impl TranscodeSpec {
+    /// What encodes it.
+    pub const fn engine(&self) -> Engine {
+        if self.nvenc.is_some() { Engine::Nvenc } else { Engine::Software }
+    }
+
     /// Number of the segment that holds grid frame `frame`.
     pub fn segment_of(&self, frame: u64) -> u64 {
         frame / u64::from(self.segment_frames) + 1
@@ -121,6 +149,9 @@ pub struct RungSpec {
     pub rate_control: RateControl,
     /// Encoder preset.
     pub preset: String,
+    /// How an NVIDIA GPU encodes it; absent where software does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvenc: Option<NvencTuning>,
 }
 
 /// How an encoder spends bits.

@@ -110,6 +110,9 @@ impl Submission {
                 .map_err(|error| errors.push(FieldError::new("/tenant", error.to_string(), "correct the name")))
                 .ok()
         });
+        if self.priority == Priority::Live {
+            errors.push(FieldError::new("/priority", "live is for channels", "use urgent, standard or bulk"));
+        }
         match (source, ladder) {
             (Some(source), Some(ladder)) if errors.is_empty() => {
                 Ok(CheckedSubmission { source, ladder, tenant, priority: self.priority })
@@ -125,10 +128,10 @@ mod tests {
 
     #[test]
     fn every_fault_comes_in_one_answer() {
-        let body = br#"{"source":"ftp://h/x","ladder":{"name":"l","gop_s":2,"segment_s":4,"video":[{"name":"v","codec":"h264","height":1,"quality":20}]},"tenant":"A"}"#;
-        let errors = CheckedSubmission::from_json(body, |_| None).expect_err("three faults");
+        let body = br#"{"source":"ftp://h/x","ladder":{"name":"l","gop_s":2,"segment_s":4,"video":[{"name":"v","codec":"h264","height":1,"quality":20}]},"tenant":"A","priority":"live"}"#;
+        let errors = CheckedSubmission::from_json(body, |_| None).expect_err("four faults");
         let pointers: Vec<_> = errors.iter().map(|error| error.pointer.as_str()).collect();
-        assert_eq!(pointers, ["/source", "/ladder/video/0/height", "/tenant"]);
+        assert_eq!(pointers, ["/source", "/ladder/video/0/height", "/tenant", "/priority"]);
     }
 
     #[test]

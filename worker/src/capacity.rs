@@ -4,7 +4,10 @@
 //! at P5 in 1080p (24 channels of sport, 32 of news, at 25 pictures a second), memory is a rule of
 //! thumb. None of it was measured here.
 
-use framemill_schemas::ladder::{Ladder, VideoCodec};
+use framemill_schemas::{
+    ladder::{Ladder, VideoCodec},
+    load::video_memory_mib,
+};
 use serde::Serialize;
 
 use crate::machine::models::pictures_per_s;
@@ -12,14 +15,7 @@ pub use crate::machine::models::{Model, Preset, named, names, of_driver};
 
 /// Share of a device's memory that may be used, percent.
 const MEMORY_PERCENT: u64 = 80;
-/// Memory of one channel's process beside its sessions, MiB.
-const PROCESS_MIB: u64 = 300;
-/// Memory of one session up to 1080 lines, MiB.
-const SESSION_MIB: u64 = 200;
-/// Memory of one session above that, MiB.
-const LARGE_SESSION_MIB: u64 = 650;
-/// Lines of the pictures that rates are published for, and pixels of one.
-const LINES: u32 = 1080;
+/// Pixels of a picture that rates are published for.
 const PIXELS: u64 = 1920 * 1080;
 /// A watermark for each viewer costs this much of the rate, thousandths.
 const WATERMARK_PERMILLE: u64 = 150;
@@ -128,8 +124,7 @@ fn pixels(height: u32) -> u64 {
 }
 
 fn memory_mib(ladder: &Ladder) -> u64 {
-    let session = |height| if height > LINES { LARGE_SESSION_MIB } else { SESSION_MIB };
-    PROCESS_MIB + ladder.video.iter().map(|rung| session(rung.height)).sum::<u64>()
+    u64::from(video_memory_mib(ladder.video.iter().map(|rung| rung.height)))
 }
 
 /// What viewers draw.

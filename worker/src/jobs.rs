@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
+    headroom::Headroom,
+    machine::script::Script,
     metrics::Metrics,
     source::{OpenSource, SourceReader},
     upload::{Uploader, called_off},
@@ -29,6 +31,9 @@ pub(crate) struct Jobs {
     pub(crate) tools: Toolchain,
     pub(crate) uploader: Uploader,
     pub(crate) metrics: Metrics,
+    pub(crate) headroom: Headroom,
+    /// GPUs that stand in for those of the machine.
+    pub(crate) script: Option<Script>,
 }
 
 impl Handler for Jobs {

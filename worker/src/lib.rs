@@ -6,8 +6,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod boundary;
 mod canary;
 pub mod capacity;
+pub mod headroom;
 mod held;
 mod jobs;
 mod machine;
@@ -16,5 +18,5 @@ mod run;
 pub mod source;
 mod upload;
 
-pub use machine::inventory;
+pub use machine::{gpu, inventory, now, script};
 pub use run::{Machine, WorkerConfig, WorkerParts, run};

@@ -12,22 +12,23 @@ use framemill_schemas::{
     inventory::{EncoderProof, Engine, Inventory},
     job::JobKind,
     ladder::VideoCodec,
-    lane::Lane,
+    lane::{Demand, Lane},
     node::NodeRole,
 };
 use framemill_storage::Store;
 use framemill_telemetry::shutdown::Shutdown;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::{
     canary,
+    headroom::{self, Headroom, HeadroomConfig},
     held::Held,
     inventory,
     jobs::Jobs,
-    machine::readings,
+    machine::{now::Now, readings, recheck::Checker, script::Script},
     metrics::Metrics,
     source::{SourceReader, SourcesConfig},
     upload::{HELD_KIB_MAX, Uploader},
@@ -43,8 +44,10 @@ const KINDS: [JobKind; 3] = [JobKind::Probe, JobKind::Audio, JobKind::Transcode]
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkerConfig {
-    /// Jobs at once; the number of processors where left out.
+    /// Jobs at once that need no GPU; the number of processors where left out.
     pub slots: Option<NonZeroUsize>,
+    /// How far the machine may be filled.
+    pub headroom: HeadroomConfig,
 }
 
 impl WorkerConfig {
@@ -63,6 +66,8 @@ pub struct Machine {
     pub tools: Toolchain,
     /// What it can encode with, as it was found just now.
     pub inventory: Inventory,
+    /// GPUs that stand in for those of the machine.
+    pub script: Option<Script>,
 }
 
 /// What a worker is made of.
@@ -95,7 +100,7 @@ pub enum WorkerError {
 /// Runs until the shutdown says so: a drain finishes what runs, a stop hands it back.
 pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let WorkerParts { config, sources, queue, store, machine, shutdown } = parts;
-    let Machine { node, tools, mut inventory } = machine;
+    let Machine { node, tools, mut inventory, script } = machine;
     // What is begun waits for a store that is away; nothing else is begun meanwhile.
     let store = store.patient();
     let reader =
@@ -104,35 +109,61 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let _following = AbortOnDropHandle::new(tokio::spawn(follow_outages(store.clone(), gate.clone())));
     let slots = config.slots();
     tracing::info!(%node, slots, ffmpeg = tools.version(), "worker started");
-    let _readings = readings::start();
+    let now = Now::default();
+    let (xids, mut reported) = mpsc::unbounded_channel();
+    let source = script.clone().map_or(readings::Source::Driver, readings::Source::Script);
+    let _readings = readings::start(source, &now, xids);
     let metrics = Metrics::new();
     let held = Held::new(HELD_KIB_MAX, gate.clone(), metrics.clone());
-    let jobs = Arc::new(Jobs { reader, tools: tools.clone(), uploader: Uploader::new(store, held), metrics });
+    let headroom = Headroom::new(headroom::Node::of(&inventory, &config.headroom, slots), &config.headroom, now);
+    let jobs = Arc::new(Jobs {
+        reader,
+        tools: tools.clone(),
+        uploader: Uploader::new(store, held),
+        metrics,
+        headroom: headroom.clone(),
+        script: script.clone(),
+    });
+    let checker = Checker { tools: tools.clone(), script, headroom: headroom.clone() };
     let process = Uuid::new_v4();
-    // Once more whenever an encoder works that did not.
+    // Once more whenever an encoder works that did not, or does not that did.
     while !shutdown.drain.is_cancelled() {
         inventory.encoders.iter().for_each(warn);
-        // Jobs are encoded in software; what else the machine could do is told, and not used yet.
         let encodes = inventory.encodes(Engine::Software);
-        let lanes = lanes(&encodes);
+        headroom.refit(headroom::Node::of(&inventory, &config.headroom, slots));
+        let offer = headroom.node();
+        let hardware = offer.hardware();
         let trial = {
             let (tools, encodes) = (tools.clone(), encodes.clone());
             move || canary::trial(&tools, &encodes)
         };
-        let member = Member { node: node.clone(), role: role(slots, encodes, inventory.clone()) };
+        let member = Member { node: node.clone(), role: role(slots, encodes.clone(), inventory.clone()) };
         let (says, standing) = watch::channel(Standing::UNKNOWN);
         let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
-        let (node, gate) = (node.clone(), gate.clone());
-        let runner = RunnerConfig { node, process, role: ROLE, lanes, slots, lease: LEASE, gate };
+        let runner = RunnerConfig {
+            node: node.clone(),
+            process,
+            role: ROLE,
+            lanes: lanes(&encodes, &hardware),
+            slots,
+            encodes,
+            hardware,
+            engines: offer.engines(),
+            lease: LEASE,
+            gate: gate.clone(),
+        };
         let drain = shutdown.drain.child_token();
+        let stop = shutdown.stop.clone();
+        let room = headroom.room();
         let served =
-            runner::serve_as(queue.clone(), runner, standing, jobs.clone(), drain.clone(), shutdown.stop.clone());
+            runner::serve_within(queue.clone(), runner, room, standing, jobs.clone(), drain.clone(), stop.clone());
         let mut served = std::pin::pin!(served);
         tokio::select! {
             served = &mut served => return Ok(served?),
-            mended = inventory::mended(&tools, &inventory, &shutdown.stop) => inventory = mended,
+            mended = inventory::mended(&tools, &inventory, &stop) => inventory = mended,
+            changed = checker.changed(&mut reported, &inventory, &stop) => inventory = changed,
         }
-        tracing::info!("an encoder works that did not; what runs is finished first");
+        tracing::info!("what the machine encodes with has changed; what runs is finished first");
         drain.cancel();
         served.await?;
     }
@@ -158,10 +189,11 @@ async fn follow_outages(store: Store, gate: Gate) {
     store.follow_outages(|away| if away { gate.close(AWAY) } else { gate.open(AWAY) }).await;
 }
 
-/// The lanes this node can serve: only codecs it proved it encodes.
-fn lanes(encodes: &[VideoCodec]) -> Vec<Lane> {
+/// The lanes this node can serve: only codecs it proved it encodes, on a GPU or without one.
+fn lanes(encodes: &[VideoCodec], hardware: &[VideoCodec]) -> Vec<Lane> {
     let serves = |lane: &Lane| match lane {
-        Lane::Encode { codec, .. } => encodes.contains(codec),
+        Lane::Encode { engine: Demand::Nvenc, codec, .. } => hardware.contains(codec),
+        Lane::Encode { engine: Demand::Any, codec, .. } => encodes.contains(codec),
         Lane::Plain { .. } => true,
     };
     Lane::all(&KINDS).into_iter().filter(serves).collect()

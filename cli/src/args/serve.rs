@@ -16,6 +16,9 @@ pub struct Up {
     /// Encodes at once [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = slots())]
     pub workers: Option<u64>,
+    /// GPUs out of a script instead of the machine's: simulated, to try a farm without them
+    #[arg(long, value_name = "FILE")]
+    pub gpu_script: Option<PathBuf>,
 }
 
 /// `framemill run`.
@@ -69,6 +72,9 @@ pub struct Worker {
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, value_name = "ADDR")]
     pub health: Option<SocketAddr>,
+    /// GPUs out of a script instead of the machine's: simulated, to try a farm without them
+    #[arg(long, value_name = "FILE")]
+    pub gpu_script: Option<PathBuf>,
 }
 
 /// `framemill packager`.

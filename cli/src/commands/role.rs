@@ -7,13 +7,12 @@ use framemill_queue::Queue;
 use framemill_scheduler::view::View;
 use framemill_storage::Store;
 use framemill_telemetry::Shutdown;
-use framemill_worker::{Machine, inventory};
 
 use crate::{
     args::{Global, serve},
     config::{Settings, load},
     exit::CliError,
-    farm::{node, roles, roles::Roles, startup},
+    farm::{machine, node, roles, roles::Roles, startup},
     output,
 };
 
@@ -47,14 +46,14 @@ pub async fn worker(global: &Global, args: serve::Worker) -> Result<(), CliError
     section.slots = slots(args.slots).or(section.slots);
     section.node = args.node.or_else(|| section.node.take());
     section.health = args.health.or(section.health);
+    section.gpu_script = args.gpu_script.or_else(|| section.gpu_script.take());
     settings.check()?;
     run(settings, "worker", async |settings: &Settings, shutdown: &Shutdown| {
         let (tools, queue, store) = base(settings).await?;
-        let inventory = inventory::take(&tools, &shutdown.stop).await;
+        let machine = machine::take(&settings.worker, tools, &shutdown.stop).await?;
         tell(settings.worker.health, &queue, shutdown).await?;
-        let machine = Machine { node: node::name(settings.worker.node.as_deref()), tools, inventory };
         let mut roles = Roles::new(shutdown.clone());
-        roles.worker(settings.worker.slots, settings.sources.clone(), queue, store, machine);
+        roles.worker(&settings.worker, settings.sources.clone(), queue, store, machine);
         Ok(roles)
     })
     .await

@@ -19,6 +19,7 @@ pub async fn run(global: &Global, args: serve::Up) -> Result<(), CliError> {
     settings.data = args.data.unwrap_or(settings.data);
     settings.scheduler.listen = args.listen.unwrap_or(settings.scheduler.listen);
     settings.worker.slots = slots(args.workers).or(settings.worker.slots);
+    settings.worker.gpu_script = args.gpu_script.or_else(|| settings.worker.gpu_script.take());
     settings.scheduler.health.get_or_insert_with(|| health_near(settings.scheduler.listen.port()));
     share_folders(&mut settings);
     let telemetry = startup::telemetry(&settings.telemetry(), "up")?;

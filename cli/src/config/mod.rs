@@ -14,7 +14,7 @@ use framemill_queue::NatsConfig;
 use framemill_scheduler::{gate::Limits, retention::Retention};
 use framemill_storage::S3Config;
 use framemill_telemetry::{LogConfig, OtelConfig, TelemetryConfig};
-use framemill_worker::source::SourcesConfig;
+use framemill_worker::{headroom::HeadroomConfig, source::SourcesConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::CliError;
@@ -134,6 +134,10 @@ pub struct WorkerSection {
     pub node: Option<String>,
     /// Address of /healthz, /readyz and /metrics.
     pub health: Option<SocketAddr>,
+    /// GPUs that stand in for those of the machine.
+    pub gpu_script: Option<PathBuf>,
+    /// How far the machine may be filled.
+    pub headroom: HeadroomConfig,
 }
 
 /// The packager.
@@ -170,6 +174,11 @@ impl Settings {
             return Err(CliError::usage("a number of copies that is no majority")
                 .at("nats.replicas")
                 .mend("use 1, 3 or 5"));
+        }
+        if let Some((key, mend)) = self.worker.headroom.fault() {
+            return Err(CliError::usage("a ceiling that is out of range")
+                .at(format!("worker.headroom.{key}"))
+                .mend(mend));
         }
         if let Some(node) = &self.worker.node {
             node.parse::<framemill_schemas::ids::NodeId>().map_err(|error| {

@@ -2,6 +2,7 @@
 //! role. Also the roles one by one.
 
 pub mod data;
+pub mod machine;
 pub mod nats;
 mod nats_config;
 pub mod node;

@@ -19,7 +19,10 @@ use tokio::{
 };
 
 use super::startup;
-use crate::{config::SchedulerSection, exit::CliError};
+use crate::{
+    config::{SchedulerSection, WorkerSection},
+    exit::CliError,
+};
 
 /// How long roles may take to return after they were told to stop. With the drain before and NATS
 /// behind, it keeps the end of every process within 15 s.
@@ -71,13 +74,14 @@ impl Roles {
     /// Starts a worker.
     pub fn worker(
         &mut self,
-        slots: Option<usize>,
+        section: &WorkerSection,
         sources: SourcesConfig,
         queue: Queue,
         store: Store,
         machine: Machine,
     ) {
-        let config = WorkerConfig { slots: slots.and_then(NonZeroUsize::new) };
+        let config =
+            WorkerConfig { slots: section.slots.and_then(NonZeroUsize::new), headroom: section.headroom.clone() };
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             let parts = WorkerParts { config, sources, queue, store, machine, shutdown };

@@ -7,14 +7,14 @@ use framemill_queue::NatsConfig;
 use framemill_scheduler::view::View;
 use framemill_storage::{S3Config, Secret, Store, embedded};
 use framemill_telemetry::Shutdown;
-use framemill_worker::{Machine, inventory};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     data::DataFolder,
+    machine,
     nats::{self, NatsServer},
-    node, roles,
+    roles,
     roles::Roles,
     startup,
 };
@@ -55,9 +55,7 @@ impl Farm {
         // The machine tries itself while NATS starts: the first title need not wait for it.
         let tried = async {
             let tools = startup::tools(&settings.ffmpeg).await?;
-            let inventory = inventory::take(&tools, &shutdown.stop).await;
-            let node = node::name(settings.worker.node.as_deref());
-            Ok::<_, CliError>(Machine { node, tools, inventory })
+            machine::take(&settings.worker, tools, &shutdown.stop).await
         };
         let (started, tried) = tokio::join!(Base::start(settings, &data), tried);
         let (base, nats_config, s3_config) = started?;
@@ -74,7 +72,7 @@ impl Farm {
             let (tools, node) = (machine.tools.clone(), machine.node.clone());
             let mut roles = Roles::new(shutdown.clone());
             roles.scheduler(&settings.scheduler, queue.clone(), store.clone(), listener, view);
-            roles.worker(settings.worker.slots, settings.sources.clone(), queue.clone(), store.clone(), machine);
+            roles.worker(&settings.worker, settings.sources.clone(), queue.clone(), store.clone(), machine);
             roles.packager(settings.packager.slots, queue, store.clone(), tools, node);
             Ok((listen, health, store, roles))
         };

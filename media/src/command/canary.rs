@@ -15,7 +15,7 @@ pub(crate) fn canary(program: &Path, song: Song) -> Vec<OsString> {
     let mut command = ffmpeg_sidecar::command::FfmpegCommand::new_with_path(program);
     command.hide_banner().args(["-nostdin", "-loglevel", "level+warning", "-nostats"]);
     match song {
-        Song::Video(encoder) => {
+        Song::Video(encoder, gpu) => {
             command.args(device(encoder.engine));
             // Hardware encoders refuse pictures that are much smaller, and software takes its time.
             let size = if encoder.engine == Engine::Software { "320x180" } else { "640x360" };
@@ -23,6 +23,9 @@ pub(crate) fn canary(program: &Path, song: Song) -> Vec<OsString> {
             command.args(["-frames:v", &PICTURES.to_string(), "-vf", upload(encoder.engine)]);
             command.args(["-c:v", encoder.name(), "-g", "6"]);
             command.args(quickest(encoder));
+            if let (Engine::Nvenc, Some(gpu)) = (encoder.engine, gpu) {
+                command.args(["-gpu", &gpu.to_string()]);
+            }
         }
         Song::Audio => {
             let samples = sound_samples();

@@ -7,6 +7,12 @@ use framemill_schemas::{
 
 use crate::encoder::Encoder;
 
+/// Codec options of one rung, as quick as the encoder can: its output stands in for a GPU's.
+pub(super) fn quick_options(spec: &TranscodeSpec, rung: &RungSpec) -> Vec<String> {
+    let quickest = spec.codec.presets().first().copied().unwrap_or_default();
+    options(spec, &RungSpec { preset: quickest.to_owned(), ..rung.clone() })
+}
+
 /// Codec options of one rung.
 pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec) -> Vec<String> {
     let gop = spec.gop_frames.to_string();
@@ -42,7 +48,7 @@ pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec) -> Vec<String> {
 }
 
 /// A buffer of one second at the peak.
-fn peak(kbps: u32) -> [(&'static str, String); 2] {
+pub(super) fn peak(kbps: u32) -> [(&'static str, String); 2] {
     [("-maxrate", format!("{kbps}k")), ("-bufsize", format!("{kbps}k"))]
 }
 

@@ -4,6 +4,7 @@ mod audio;
 mod canary;
 mod decode;
 mod encoder;
+mod nvenc;
 mod probe;
 mod transcode;
 

@@ -35,6 +35,7 @@ fn video_spec() -> TranscodeSpec {
         segment_frames: 20,
         timescale: 90_000,
         threads: 1,
+        nvenc: None,
         codec: VideoCodec::H264,
         rungs: Vec::new(),
     }

@@ -25,6 +25,7 @@ pub(super) struct Stream {
     pub index: u32,
     pub codec_name: Option<String>,
     pub codec_type: Option<String>,
+    pub pix_fmt: Option<String>,
     pub width: u32,
     pub height: u32,
     pub sample_aspect_ratio: Option<String>,

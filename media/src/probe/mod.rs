@@ -106,6 +106,7 @@ impl Source<'_> {
             video: VideoTrack {
                 stream: video.index,
                 codec: video.codec_name.clone().unwrap_or_default(),
+                pixels: video.pix_fmt.clone().unwrap_or_default(),
                 width,
                 height,
                 interlaced,

@@ -51,6 +51,7 @@ pub fn plan(probe: &Probe, codec: VideoCodec, gop_frames: u32, rungs: &[(u32, u3
         height: *height,
         rate_control: RateControl::Quality { quality: 20, maxrate_kbps: None },
         preset: if codec == VideoCodec::Av1 { "12".to_owned() } else { "ultrafast".to_owned() },
+        nvenc: None,
     };
     TranscodeSpec {
         source: Source::Path("/unused".into()),
@@ -69,6 +70,7 @@ pub fn plan(probe: &Probe, codec: VideoCodec, gop_frames: u32, rungs: &[(u32, u3
         segment_frames: gop_frames * 2,
         timescale: timescale_for(probe.video.grid.rate),
         threads: 1,
+        nvenc: None,
         codec,
         rungs: rungs.iter().enumerate().map(rung).collect(),
     }
@@ -132,7 +134,8 @@ pub async fn transcode(tools: &Toolchain, spec: &TranscodeSpec, url: &str) -> Re
     let (sender, receiver) = mpsc::channel(4);
     let (progress, _) = watch::channel(0);
     let cancel = CancellationToken::new();
-    let run = encode::transcode(tools, spec, spec.start_frame, url, sender, &progress, &cancel);
+    let begun = encode::Begun { spec, start_frame: spec.start_frame, url, via: encode::Via::Processor };
+    let run = encode::transcode(tools, begun, sender, &progress, &cancel);
     let (done, outputs) = tokio::join!(run, collect(receiver, spec.rungs.len()));
     done.map(|()| outputs)
 }

@@ -247,7 +247,9 @@ impl Farm {
         let run = async {
             match spec {
                 JobSpec::Transcode(spec) => {
-                    encode::transcode(&self.tools, spec, spec.start_frame, url, sender, &progress, &cancel).await
+                    let via = encode::Via::Processor;
+                    let begun = encode::Begun { spec, start_frame: spec.start_frame, url, via };
+                    encode::transcode(&self.tools, begun, sender, &progress, &cancel).await
                 }
                 JobSpec::Audio(spec) => encode::audio(&self.tools, spec, url, sender, &progress, &cancel).await,
                 other => panic!("{other:?} encodes nothing"),

@@ -242,6 +242,7 @@ pub fn chunk_of(title: &Title, start_frame: u64, end_frame: u64) -> TranscodeSpe
         segment_frames: spec.segment_frames,
         timescale: spec.timescale,
         threads: 1,
+        nvenc: None,
         codec,
         rungs: spec
             .video
@@ -256,6 +257,7 @@ pub fn chunk_of(title: &Title, start_frame: u64, end_frame: u64) -> TranscodeSpe
                     maxrate_kbps: rendition.bitrate_kbps.unwrap_or(1000) * 3 / 2,
                 },
                 preset: "veryfast".to_owned(),
+                nvenc: None,
             })
             .collect(),
     }

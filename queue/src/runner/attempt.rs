@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
-    Attempt, Handler,
+    Attempt, Handler, Place,
     hold::Held,
     judge::{Verdict, broke_here, judge},
     now_ms,
@@ -44,13 +44,20 @@ impl<H: Handler> Runner<H> {
         self: Arc<Self>,
         message: jetstream::Message,
         holder: Holder,
+        place: Place,
         fetched_ms: i64,
     ) -> Ended {
         let Some(mut held) = self.claim(message, holder).await else { return Ended::Idle };
         let (progress, reports) = watch::channel((0, 0));
         let cancel = CancellationToken::new();
-        let attempt =
-            Attempt { job: held.job.clone(), revision: held.revision, fetched_ms, cancel: cancel.clone(), progress };
+        let attempt = Attempt {
+            job: held.job.clone(),
+            revision: held.revision,
+            fetched_ms,
+            cancel: cancel.clone(),
+            place,
+            progress,
+        };
         let handler = self.handler.clone();
         let task = AbortOnDropHandle::new(tokio::spawn(async move { handler.run(&attempt).await }));
         let result = self.hold(&mut held, task, &cancel, Reporter::new(reports)).await;

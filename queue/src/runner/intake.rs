@@ -3,9 +3,12 @@
 //! With room, the runner first sweeps: it asks every lane it knows nothing of whether it has a
 //! hint now, up to the first lane that is likely to have one, and takes the most urgent of the
 //! answers. Lanes that answered "nothing" get a pull that waits. Pulls that wait cannot be called
-//! back when the room is gone; what they bring then is refused at once, before any claim.
+//! back when the room is gone; what they bring then is refused at once, before any claim. A job that is
+//! too large for the room there is goes back too, and its lane is left alone for a moment.
 
 use std::time::{Duration, Instant};
+
+use super::room::Decision;
 
 /// How long the answers to a sweep are waited for.
 const SWEEP_MAX: Duration = Duration::from_secs(2);
@@ -14,16 +17,24 @@ const BLOCKED: Duration = Duration::from_secs(2);
 /// How long a pull waits at the server. Long, because a thousand idle runners with some thirty
 /// lanes each renew them all.
 pub(super) const STANDING: Duration = Duration::from_secs(120);
+/// How long a job that there is no room for is hidden from everybody, so that what waits behind it in
+/// its lane is seen.
+const PASS: Duration = Duration::from_millis(1500);
+/// How long its lane is left alone here, doubled with each in a row, until something ends.
+const PASS_SHORTEST: Duration = Duration::from_millis(200);
+const PASS_DOUBLINGS: u32 = 3;
 /// How much later a pull that was never answered is taken for lost.
 const STANDING_GRACE: Duration = Duration::from_secs(5);
 
 /// What the shell is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step<M> {
-    /// Run the hint's job.
-    Take(M),
-    /// Give the hint back at once.
-    Refuse(M),
+    /// Run the hint's job, on this device.
+    Take(M, Option<u32>),
+    /// Hold on to the hint until there is room for its job.
+    Keep(M),
+    /// Give the hint back, to be delivered to others after a pause.
+    Refuse(M, Option<Duration>),
     /// Ask the lane for a hint it has now.
     Try { lane: usize, serial: u64 },
     /// Leave a pull on the lane.
@@ -37,6 +48,14 @@ pub(super) enum Answer {
     Nothing,
     /// The pull was refused or dropped.
     Refused,
+}
+
+/// What there is room for now; taking a hint changes it.
+pub(super) trait Admit<M> {
+    /// Whether some job of the lane might be taken.
+    fn opens(&self, lane: usize) -> bool;
+    /// What becomes of a hint.
+    fn decide(&mut self, lane: usize, hint: &M) -> Decision;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +76,8 @@ struct LaneState {
     state: State,
     /// Whether it had more when it was last heard of.
     likely: bool,
+    /// Jobs of it in a row that there was no room for.
+    passed: u32,
 }
 
 /// Decides for one runner.
@@ -70,13 +91,14 @@ pub(super) struct Intake<M> {
 impl<M> Intake<M> {
     /// For lanes `0..lanes`, the most urgent first.
     pub fn new(lanes: usize) -> Self {
-        let lanes = (0..lanes).map(|_| LaneState { state: State::Idle, likely: false }).collect();
+        let lanes = (0..lanes).map(|_| LaneState { state: State::Idle, likely: false, passed: 0 }).collect();
         Self { lanes, found: Vec::new(), sweep_until: None, serial: 0 }
     }
 
     /// A hint arrived; `more` tells whether its lane had others behind it.
     pub fn hint(&mut self, lane: usize, more: bool, hint: M) {
-        self.lanes[lane] = LaneState { state: State::Idle, likely: more };
+        let of = &mut self.lanes[lane];
+        (of.state, of.likely) = (State::Idle, more);
         self.found.push((lane, hint));
     }
 
@@ -104,8 +126,18 @@ impl<M> Intake<M> {
         self.sweep_until = None;
     }
 
-    /// What to do with `room` free slots.
-    pub fn plan(&mut self, mut room: usize, now: Instant) -> Vec<Step<M>> {
+    /// Something ended: what there was no room for may have it now.
+    pub fn freed(&mut self) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.passed > 0) {
+            lane.passed = 0;
+            if matches!(lane.state, State::Blocked { .. }) {
+                lane.state = State::Idle;
+            }
+        }
+    }
+
+    /// What to do with the room there is.
+    pub fn plan(&mut self, room: &mut impl Admit<M>, now: Instant) -> Vec<Step<M>> {
         self.expire(now);
         let mut steps = Vec::new();
         if self.sweep_until.is_some() && self.is_sweeping() {
@@ -113,21 +145,34 @@ impl<M> Intake<M> {
         }
         self.sweep_until = None;
         self.found.sort_by_key(|(lane, _)| *lane);
-        for (lane, hint) in self.found.drain(..) {
-            if room > 0 {
-                room -= 1;
-                steps.push(Step::Take(hint));
-            } else {
-                self.lanes[lane].likely = true;
-                steps.push(Step::Refuse(hint));
+        for (index, hint) in std::mem::take(&mut self.found) {
+            let lane = &mut self.lanes[index];
+            if !room.opens(index) {
+                lane.likely = true;
+                steps.push(Step::Refuse(hint, None));
+                continue;
+            }
+            match room.decide(index, &hint) {
+                Decision::Take(device) => {
+                    lane.passed = 0;
+                    steps.push(Step::Take(hint, device));
+                }
+                Decision::Keep => steps.push(Step::Keep(hint)),
+                Decision::Pass => {
+                    let block = PASS_SHORTEST * 2_u32.pow(lane.passed.min(PASS_DOUBLINGS));
+                    (lane.likely, lane.passed) = (true, lane.passed + 1);
+                    lane.state = State::Blocked { until: now + block };
+                    steps.push(Step::Refuse(hint, Some(PASS)));
+                }
             }
         }
-        if room == 0 {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
             // By the time there is room again, nothing is known of these.
-            for lane in self.lanes.iter_mut().filter(|lane| lane.state == State::Empty) {
+            if lane.state == State::Empty && !room.opens(index) {
                 lane.state = State::Idle;
             }
-        } else if !self.sweep(&mut steps, now) {
+        }
+        if !self.sweep(&mut steps, room, now) {
             self.stand(&mut steps, now);
         }
         steps
@@ -146,10 +191,10 @@ impl<M> Intake<M> {
         self.lanes.iter().any(|lane| matches!(lane.state, State::Trying { .. }))
     }
 
-    fn sweep(&mut self, steps: &mut Vec<Step<M>>, now: Instant) -> bool {
+    fn sweep(&mut self, steps: &mut Vec<Step<M>>, room: &impl Admit<M>, now: Instant) -> bool {
         let mut asked = false;
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.state != State::Idle {
+            if lane.state != State::Idle || !room.opens(index) {
                 continue;
             }
             self.serial += 1;

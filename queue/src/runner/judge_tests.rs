@@ -3,6 +3,7 @@ use framemill_schemas::{
     ids::{AssetId, JobId, Tenant},
     job::{JOB_VERSION, JobKind},
     lane::{Lane, Priority},
+    load::Load,
     spec::{JobSpec, ValidatePartSpec},
     trace::TraceContext,
 };
@@ -40,7 +41,7 @@ fn job(state: JobState) -> JobRecord {
 }
 
 fn hint(revision: u64) -> Hint {
-    Hint { v: 1, record: "r".to_owned(), revision }
+    Hint { v: 1, record: "r".to_owned(), revision, load: Load::NONE }
 }
 
 fn name(verdict: Verdict) -> &'static str {

@@ -35,6 +35,10 @@ pub const OUTAGES: [&str; 8] = [
     "store-unreachable",
 ];
 
+/// Symptoms of a node that has no room after all: they spend no attempt, and another node may take the
+/// job, or this one once it has looked again.
+pub const GIVEN_BACK: [&str; 3] = ["encoder-sessions", "video-memory", "yielded"];
+
 /// How long a hint rests after an outage.
 const REST: Duration = Duration::from_secs(5);
 /// How long the end of an attempt is waited for once the process stops.
@@ -112,6 +116,10 @@ impl<H: Handler> Runner<H> {
             Err(failure) if OUTAGES.contains(&failure.code.as_str()) => {
                 tracing::warn!(reason = failure.reason, "an outage ended an attempt");
                 Outcome::Released { rest: REST }
+            }
+            Err(failure) if GIVEN_BACK.contains(&failure.code.as_str()) => {
+                tracing::info!(reason = failure.reason, "a job is given back");
+                Outcome::Released { rest: Duration::ZERO }
             }
             Err(failure) if self.standing.borrow().alone => Outcome::FailedAlone(failure),
             Err(failure) => Outcome::Failed(failure),

@@ -198,6 +198,9 @@ impl Worker {
             role: "worker",
             lanes: Lane::all(&JobKind::ALL),
             slots,
+            encodes: Vec::new(),
+            hardware: Vec::new(),
+            engines: 0,
             lease,
             gate: Gate::default(),
         };

@@ -45,6 +45,7 @@ fn asset() -> AssetRecord {
         state: AssetState::Accepted,
         generation: Generation { number: 1, random: "00000001".to_owned() },
         slots: 0,
+        hardware: Vec::new(),
         failure: None,
         published: None,
         collected: 0,
@@ -76,6 +77,7 @@ fn probe(frames: u64) -> Probe {
         video: VideoTrack {
             stream: 0,
             codec: "h264".to_owned(),
+            pixels: "yuv420p".to_owned(),
             width: 1280,
             height: 720,
             interlaced: false,

@@ -25,6 +25,7 @@ fn probe() -> Probe {
         video: VideoTrack {
             stream: 0,
             codec: "h264".to_owned(),
+            pixels: "yuv420p".to_owned(),
             width: 1280,
             height: 720,
             interlaced: false,

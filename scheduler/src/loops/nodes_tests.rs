@@ -36,6 +36,8 @@ fn beat(name: &str, process: u128, slots: u32, holds: usize) -> Heartbeat {
         role: "worker".to_owned(),
         nonces: (0..holds as u128).map(Uuid::from_u128).collect(),
         slots,
+        hardware: Vec::new(),
+        engines: 0,
         encodes: Vec::new(),
         waiting: None,
     }

@@ -24,6 +24,7 @@ pub(crate) fn asset(state: AssetState) -> AssetRecord {
         state,
         generation: super::generation(1),
         slots: 1,
+        hardware: Vec::new(),
         failure: None,
         published: None,
         collected: 0,

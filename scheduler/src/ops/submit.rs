@@ -119,6 +119,7 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
         state: AssetState::Accepted,
         generation: generation(1),
         slots: 0,
+        hardware: Vec::new(),
         failure: None,
         published: None,
         collected: 0,

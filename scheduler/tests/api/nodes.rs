@@ -38,6 +38,8 @@ fn beat(process: u128, role: &str, waiting: Option<&str>) -> Heartbeat {
         role: role.to_owned(),
         nonces: Vec::new(),
         slots: 2,
+        hardware: Vec::new(),
+        engines: 0,
         encodes: Vec::new(),
         waiting: waiting.map(str::to_owned),
     }

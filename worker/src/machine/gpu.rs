@@ -27,7 +27,7 @@ pub(crate) enum NoDriver {
 
 /// What a GPU does now. Absent: it does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct GpuReading {
+pub struct GpuReading {
     /// The driver's number of it.
     pub index: u32,
     /// Share of the time the encoders worked, percent.

@@ -14,6 +14,15 @@ pub enum Generation {
     Ampere,
     /// Of L4 and L40.
     Ada,
+    /// Of RTX PRO and the GeForce cards of 2025.
+    Blackwell,
+}
+
+impl Generation {
+    /// Whether its encoders know a codec.
+    pub fn encodes(self, codec: VideoCodec) -> bool {
+        pictures_per_s(self, codec, Preset::P1).is_some()
+    }
 }
 
 /// How much time an encoder takes for a picture; higher is slower and better.
@@ -47,6 +56,13 @@ pub struct Model {
     pub memory_gib: u32,
 }
 
+impl Model {
+    /// Whether it is a card for players, whose sessions the driver limits: they are named by numbers.
+    pub fn is_consumer(&self) -> bool {
+        self.name.starts_with(|first: char| first.is_ascii_digit())
+    }
+}
+
 const fn model(name: &'static str, engines: u32, generation: Option<Generation>, memory_gib: u32) -> Model {
     Model { name, engines, generation, memory_gib }
 }
@@ -61,6 +77,7 @@ const MODELS: &[Model] = &[
     model("L40", 3, Some(Generation::Ada), 48),
     model("L40S", 3, Some(Generation::Ada), 48),
     model("V100", 3, None, 32),
+    model("4090", 2, Some(Generation::Ada), 24),
     // These only compute and decode.
     model("A30", 0, None, 24),
     model("A100", 0, None, 80),
@@ -79,6 +96,17 @@ pub fn of_driver(name: &str) -> Option<&'static Model> {
     name.split([' ', '-']).find_map(|word| MODELS.iter().find(|model| model.name == word))
 }
 
+/// The encoders of a chip of this generation, as the driver names it.
+pub fn of_architecture(name: &str) -> Option<Generation> {
+    match name {
+        "Turing" => Some(Generation::Turing),
+        "Ampere" => Some(Generation::Ampere),
+        "Ada" => Some(Generation::Ada),
+        "Blackwell" => Some(Generation::Blackwell),
+        _ => None,
+    }
+}
+
 /// Every name a person may use.
 pub fn names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|model| model.name)
@@ -95,11 +123,29 @@ pub fn pictures_per_s(generation: Generation, codec: VideoCodec, preset: Preset)
         (VideoCodec::H264, Generation::Turing) => of([833, 602, 264, 207]),
         (VideoCodec::H264, Generation::Ampere) => of([846, 617, 266, 213]),
         (VideoCodec::H264, Generation::Ada) => of([885, 647, 283, 211]),
+        (VideoCodec::H264, Generation::Blackwell) => of([948, 708, 317, 227]),
         // Of Ampere nothing is published; its encoder is that of Turing.
         (VideoCodec::Hevc, Generation::Turing | Generation::Ampere) => of([920, 552, 334, 171]),
         (VideoCodec::Hevc, Generation::Ada) => of([1037, 706, 411, 181]),
+        (VideoCodec::Hevc, Generation::Blackwell) => of([1119, 947, 521, 181]),
         (VideoCodec::Av1, Generation::Turing | Generation::Ampere) => None,
         (VideoCodec::Av1, Generation::Ada) => of([741, 549, 440, 323]),
+        (VideoCodec::Av1, Generation::Blackwell) => of([957, 678, 552, 401]),
+    }
+}
+
+/// The same for any effort from 1 to 7; what is not published lies half-way between its neighbours.
+pub fn rate_at(generation: Generation, codec: VideoCodec, effort: u8) -> Option<u32> {
+    let of = |preset| pictures_per_s(generation, codec, preset);
+    let between = |quick, slow| Some(u32::midpoint(of(quick)?, of(slow)?));
+    match effort {
+        ..=1 => of(Preset::P1),
+        2 => between(Preset::P1, Preset::P3),
+        3 => of(Preset::P3),
+        4 => between(Preset::P3, Preset::P5),
+        5 => of(Preset::P5),
+        6 => between(Preset::P5, Preset::P7),
+        7.. => of(Preset::P7),
     }
 }
 
@@ -120,7 +166,8 @@ mod tests {
             ("NVIDIA A10", Some("A10")),
             // Not an A100, and not known.
             ("NVIDIA A1000", None),
-            ("NVIDIA GeForce RTX 4090", None),
+            ("NVIDIA GeForce RTX 4090", Some("4090")),
+            ("NVIDIA GeForce RTX 3050", None),
         ] {
             assert_eq!(of_driver(name).map(|model| model.name), model, "{name}");
         }
@@ -131,10 +178,12 @@ mod tests {
     #[test]
     fn a_better_preset_is_slower() {
         for codec in VideoCodec::ALL {
-            for generation in [Generation::Turing, Generation::Ampere, Generation::Ada] {
+            for generation in [Generation::Turing, Generation::Ampere, Generation::Ada, Generation::Blackwell] {
                 let rates: Vec<_> =
                     Preset::ALL.iter().filter_map(|preset| pictures_per_s(generation, codec, *preset)).collect();
                 assert!(rates.windows(2).all(|pair| pair[0] > pair[1]), "{codec:?} {generation:?}");
+                let all: Vec<_> = (1..=7).filter_map(|effort| rate_at(generation, codec, effort)).collect();
+                assert!(all.windows(2).all(|pair| pair[0] > pair[1]), "{codec:?} {generation:?}");
             }
         }
     }

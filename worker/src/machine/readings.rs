@@ -1,27 +1,60 @@
 //! What the machine does now, read every second and told as metrics: GPUs, processor, network.
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use procfs::{CpuPressure, Current, CurrentSI, KernelStats, net::dev_status};
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::gpu::Gpus;
-use crate::metrics::machine::{MachineReading, Metrics};
+use super::{
+    gpu::Gpus,
+    now::{MachineReading, Now},
+    script::Script,
+};
+use crate::metrics::machine::Metrics;
 
 /// How often.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
-/// Reads until dropped. On threads of their own: a driver that hangs holds up nothing else.
-pub(crate) fn start() -> DropGuard {
+/// Who tells of the GPUs.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// The driver of this machine.
+    Driver,
+    /// A script.
+    Script(Script),
+}
+
+/// An error that a GPU reported: its number, where it still tells, and the XID.
+pub(crate) type Xid = (Option<u32>, u64);
+
+/// Reads into `now` until dropped, and sends every error of a GPU. On threads of their own: a driver
+/// that hangs holds up nothing else.
+pub(crate) fn start(source: Source, now: &Now, xids: mpsc::UnboundedSender<Xid>) -> DropGuard {
     let stop = CancellationToken::new();
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(now);
     spawn("gpu-readings", {
-        let (stop, metrics) = (stop.clone(), metrics.clone());
-        move || gpus(&metrics, &stop)
+        let (stop, now) = (stop.clone(), now.clone());
+        move || {
+            let say = |gpu: Option<u32>, xid: u64| {
+                tracing::warn!(gpu, xid, "a GPU reports an error");
+                metrics.xid(gpu, xid);
+                // Nobody who listens is left at the end of a worker.
+                let _ = xids.send((gpu, xid));
+            };
+            match source {
+                Source::Driver => driver(&now, say, &stop),
+                Source::Script(script) => scripted(&script, &now, say, &stop),
+            }
+        }
     });
     spawn("machine-readings", {
-        let stop = stop.clone();
-        move || machine(&metrics, &stop)
+        let (stop, now) = (stop.clone(), now.clone());
+        move || machine(&now, &stop)
     });
     stop.drop_guard()
 }
@@ -33,35 +66,48 @@ fn spawn(name: &str, reads: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn gpus(metrics: &Metrics, stop: &CancellationToken) {
+fn driver(now: &Now, say: impl FnMut(Option<u32>, u64), stop: &CancellationToken) {
     // Why there is none is in the inventory.
     let Ok(gpus) = Gpus::open() else { return };
-    gpus.watch(
-        |gpu, xid| {
-            tracing::warn!(gpu, xid, "a GPU reports an error");
-            metrics.xid(gpu, xid);
-        },
-        |gpus| {
-            metrics.gpus(gpus.read());
-            !stop.is_cancelled()
-        },
-    );
+    gpus.watch(say, |gpus| {
+        now.set_gpus(gpus.read(), Instant::now());
+        !stop.is_cancelled()
+    });
 }
 
-fn machine(metrics: &Metrics, stop: &CancellationToken) {
+fn scripted(script: &Script, now: &Now, mut say: impl FnMut(Option<u32>, u64), stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        let at = Instant::now();
+        for (gpu, xid) in script.errors(at) {
+            say(Some(gpu), xid);
+        }
+        now.set_gpus(script.read(at), at);
+        thread::sleep(EVERY);
+    }
+}
+
+fn machine(now: &Now, stop: &CancellationToken) {
     let mut before = None;
+    let mut sent_before = None;
     while !stop.is_cancelled() {
         // A kernel that does not tell (in some containers) leaves a metric out.
         let ticks = KernelStats::current().ok().map(|stats| Ticks::of(&stats.total));
         let busy = before.zip(ticks).and_then(|(before, now): (Ticks, Ticks)| now.busy_permille(before));
         before = ticks.or(before);
         let network = moved();
-        metrics.machine(MachineReading {
-            cpu_percent: busy.map(|permille| f64::from(permille) / 10.0),
-            cpu_pressure_percent: CpuPressure::current().ok().map(|pressure| f64::from(pressure.some.avg10)),
-            received_bytes: network.map(|(received, _)| received),
-            sent_bytes: network.map(|(_, sent)| sent),
-        });
+        let sent = network.map(|(_, sent)| sent);
+        let at = Instant::now();
+        now.set_machine(
+            MachineReading {
+                cpu_percent: busy.map(|permille| f64::from(permille) / 10.0),
+                cpu_pressure_percent: CpuPressure::current().ok().map(|pressure| f64::from(pressure.some.avg10)),
+                received_bytes: network.map(|(received, _)| received),
+                sent_bytes: sent,
+                sent_per_s: sent.zip(sent_before).map(|(now, before): (u64, u64)| now.saturating_sub(before)),
+            },
+            at,
+        );
+        sent_before = sent;
         thread::sleep(EVERY);
     }
 }

@@ -1,33 +1,17 @@
 //! Every metric of a worker's machine. Each is told when it is asked for, from the last reading: what
 //! is not known any more has no series.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use opentelemetry::{
     KeyValue,
     metrics::{AsyncInstrument, Counter},
 };
 
-use crate::machine::gpu::GpuReading;
-
-/// A reading that is older says nothing: a driver that hangs tells no more.
-const FRESH: Duration = Duration::from_secs(10);
-
-/// What the machine does now. Absent: its kernel does not tell.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct MachineReading {
-    /// Share of the last second the processors worked, percent.
-    pub cpu_percent: Option<f64>,
-    /// Share of the last ten seconds something waited for a processor, percent.
-    pub cpu_pressure_percent: Option<f64>,
-    /// Bytes its interfaces received since they came up.
-    pub received_bytes: Option<u64>,
-    /// Bytes they sent.
-    pub sent_bytes: Option<u64>,
-}
+use crate::machine::{
+    gpu::GpuReading,
+    now::{MachineReading, Now},
+};
 
 /// A gauge: its name, what it says, and where in a reading it stands.
 type Gauge<R, V> = (&'static str, &'static str, fn(&R) -> Option<V>);
@@ -58,74 +42,43 @@ const GPU: [Gauge<GpuReading, u64>; 11] = [
     ("gpu_throttled", "1 while heat or power holds a GPU's clocks down", |gpu| gpu.throttled.map(u64::from)),
 ];
 
-/// The last reading, and when it was made.
-#[derive(Debug)]
-struct Latest<R>(Arc<Mutex<Option<(Instant, R)>>>);
-
-impl<R> Clone for Latest<R> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<R: Clone> Latest<R> {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(None)))
-    }
-
-    fn set(&self, reading: R, now: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, reading));
-    }
-
-    /// The reading, while it is fresh.
-    fn get(&self, now: Instant) -> Option<R> {
-        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.as_ref().filter(|(at, _)| now.duration_since(*at) < FRESH).map(|(_, reading)| reading.clone())
-    }
-}
-
-impl Latest<MachineReading> {
-    /// Tells one value of it whenever it is asked for.
-    fn tells<V>(
-        &self,
-        of: fn(&MachineReading) -> Option<V>,
-    ) -> impl Fn(&dyn AsyncInstrument<V>) + Send + Sync + use<V> {
-        let latest = self.clone();
-        move |observer| {
-            if let Some(value) = latest.get(Instant::now()).as_ref().and_then(of) {
-                observer.observe(value, &[]);
-            }
-        }
-    }
-}
-
 /// The machine's instruments. Clones are the same ones.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    machine: Latest<MachineReading>,
-    gpus: Latest<Vec<GpuReading>>,
     xids: Counter<u64>,
 }
 
+/// Tells one value of the machine whenever it is asked for.
+fn tells<V: 'static>(
+    now: &Now,
+    of: fn(&MachineReading) -> Option<V>,
+) -> impl Fn(&dyn AsyncInstrument<V>) + Send + Sync + use<V> {
+    let now = now.clone();
+    move |observer| {
+        if let Some(value) = now.machine(Instant::now()).as_ref().and_then(of) {
+            observer.observe(value, &[]);
+        }
+    }
+}
+
 impl Metrics {
-    /// Registers them.
-    pub fn new() -> Self {
+    /// Registers them; they tell what `now` holds.
+    pub fn new(now: &Now) -> Self {
         let meter = framemill_telemetry::meter("worker");
-        let (machine, gpus) = (Latest::<MachineReading>::new(), Latest::<Vec<GpuReading>>::new());
         let named = |name| format!("framemill_machine_{name}");
         for (name, says, of) in SHARES {
-            meter.f64_observable_gauge(named(name)).with_description(says).with_callback(machine.tells(of)).build();
+            meter.f64_observable_gauge(named(name)).with_description(says).with_callback(tells(now, of)).build();
         }
         for (name, says, of) in NETWORK {
-            meter.u64_observable_gauge(named(name)).with_description(says).with_callback(machine.tells(of)).build();
+            meter.u64_observable_gauge(named(name)).with_description(says).with_callback(tells(now, of)).build();
         }
         for (name, says, of) in GPU {
-            let gpus = gpus.clone();
+            let now = now.clone();
             meter
                 .u64_observable_gauge(named(name))
                 .with_description(says)
                 .with_callback(move |observer| {
-                    for gpu in gpus.get(Instant::now()).iter().flatten() {
+                    for gpu in now.gpus(Instant::now()).iter().flatten() {
                         if let Some(value) = of(gpu) {
                             observer.observe(value, &[KeyValue::new("gpu", i64::from(gpu.index))]);
                         }
@@ -137,17 +90,7 @@ impl Metrics {
             .u64_counter("framemill_machine_gpu_xids")
             .with_description("Errors that a GPU reported, by their number (XID)")
             .build();
-        Self { machine, gpus, xids }
-    }
-
-    /// The machine does this now.
-    pub fn machine(&self, now: MachineReading) {
-        self.machine.set(now, Instant::now());
-    }
-
-    /// The GPUs do this now.
-    pub fn gpus(&self, now: Vec<GpuReading>) {
-        self.gpus.set(now, Instant::now());
+        Self { xids }
     }
 
     /// A GPU reported an error; one that is lost does not say any more which it is.
@@ -155,20 +98,5 @@ impl Metrics {
         let gpu = gpu.map_or_else(|| "unknown".to_owned(), |index| index.to_string());
         let number = i64::try_from(xid).unwrap_or(i64::MAX);
         self.xids.add(1, &[KeyValue::new("gpu", gpu), KeyValue::new("xid", number)]);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reading_that_is_old_says_nothing() {
-        let latest = Latest::new();
-        let start = Instant::now();
-        assert_eq!(latest.get(start), None::<u32>);
-        latest.set(7, start);
-        assert_eq!(latest.get(start + FRESH / 2), Some(7));
-        assert_eq!(latest.get(start + FRESH), None);
     }
 }

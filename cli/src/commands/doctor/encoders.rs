@@ -51,7 +51,7 @@ fn software(inventory: &Inventory) -> Finding {
 /// An engine that works; of one that does not, the card's finding tells, where there is a card.
 fn hardware(inventory: &Inventory, engine: Engine) -> Option<Finding> {
     let works = inventory.encodes(engine);
-    let found = format!("encodes {}, each tried; jobs do not use it yet", names(&works));
+    let found = format!("encodes {}, each tried", names(&works));
     (!works.is_empty()).then(|| Finding::good(engine.as_str(), found))
 }
 

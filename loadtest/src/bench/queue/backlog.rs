@@ -143,6 +143,8 @@ async fn fill(queue: &Queue, scheduler: &Scheduler, titles: u64, say: &mut impl 
         role: "worker".to_owned(),
         nonces: Vec::new(),
         slots: SLOTS,
+        hardware: Vec::new(),
+        engines: 0,
         encodes: VideoCodec::ALL.to_vec(),
         waiting: None,
     };
@@ -254,6 +256,7 @@ fn probed(_: &JobRecord) -> JobOutput {
         video: VideoTrack {
             stream: 0,
             codec: "h264".to_owned(),
+            pixels: "yuv420p".to_owned(),
             width: 1280,
             height: 720,
             interlaced: false,

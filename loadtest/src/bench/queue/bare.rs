@@ -27,6 +27,7 @@ use framemill_schemas::{
     holder::Holder,
     ids::NodeId,
     job::{Hint, JobRecord, JobState},
+    load::Load,
     spec::JobOutput,
     subject, wire,
 };
@@ -109,7 +110,7 @@ impl Bare {
         while let Some(job) = self.jobs.get(self.made.fetch_add(1, Ordering::Relaxed)) {
             let record = subject::job_record(job.asset, job.id);
             let revision = self.store(&record, job, 0).await?;
-            let hint = wire::encode(&Hint { v: 1, record, revision })?;
+            let hint = wire::encode(&Hint { v: 1, record, revision, load: Load::NONE })?;
             self.publish(format!("bare.hints.{}", job.id), hint, 0).await?;
         }
         Ok(())

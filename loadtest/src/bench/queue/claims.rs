@@ -38,6 +38,9 @@ impl Claims {
             role: "worker",
             lanes,
             slots,
+            encodes: Vec::new(),
+            hardware: Vec::new(),
+            engines: 0,
             lease: LEASE,
             gate: Gate::default(),
         };

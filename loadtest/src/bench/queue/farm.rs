@@ -63,6 +63,9 @@ impl Farm {
             role: "worker",
             lanes: Lane::all(&[JobKind::Probe, JobKind::Audio, JobKind::Transcode]),
             slots,
+            encodes: Vec::new(),
+            hardware: Vec::new(),
+            engines: 0,
             lease: LEASE,
             gate: Gate::default(),
         };

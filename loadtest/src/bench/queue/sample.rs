@@ -63,6 +63,7 @@ fn chunk(tenant: &Tenant, asset: AssetId, index: u64) -> TranscodeSpec {
         height,
         rate_control: RateControl::Average { bitrate_kbps, maxrate_kbps: bitrate_kbps * 6 / 5 },
         preset: "medium".to_owned(),
+        nvenc: None,
     };
     let start_frame = index * CHUNK_FRAMES;
     let point = |frame: u64| SeekPoint { frame, seek_us: i64::try_from(frame * 40_000).unwrap_or(i64::MAX) };
@@ -85,6 +86,7 @@ fn chunk(tenant: &Tenant, asset: AssetId, index: u64) -> TranscodeSpec {
         segment_frames: 100,
         timescale: 25_000,
         threads: 1,
+        nvenc: None,
         codec: VideoCodec::H264,
         rungs: vec![rung("720p", 1280, 720, 3000), rung("480p", 854, 480, 1200), rung("360p", 640, 360, 700)],
     }

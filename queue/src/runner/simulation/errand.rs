@@ -4,6 +4,7 @@ use framemill_schemas::{
     ids::{AssetId, JobId, Tenant},
     job::{Hint, JOB_VERSION, JobKind, JobRecord, JobState},
     lane::{Lane, Priority},
+    load::Load,
     spec::{JobSpec, ValidatePartSpec},
     trace::TraceContext,
 };
@@ -131,7 +132,7 @@ impl Errand {
     fn publish(&mut self, net: &mut Net, who: Who) -> Option<u64> {
         self.next.as_ref().filter(|job| job.state == JobState::Ready)?;
         self.step = Step::Publish;
-        let hint = Hint { v: HINT_VERSION, record: self.job.to_string(), revision: self.revision };
+        let hint = Hint { v: HINT_VERSION, record: self.job.to_string(), revision: self.revision, load: Load::NONE };
         Some(net.ask(who, Request::Publish { job: self.job, hint }))
     }
 }

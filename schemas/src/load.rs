@@ -1,0 +1,81 @@
+//! What a job takes of the machine that runs it, as far as its hint tells: small enough to be asked
+//! before the job is claimed, and enough to decide whether there is room for it. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ladder::VideoCodec,
+    rate::Ratio,
+    spec::{JobSpec, RungSpec, TranscodeSpec},
+};
+
+/// Memory of one encoding process on a GPU beside its sessions, MiB: its context. A rule of thumb.
+const PROCESS_MIB: u32 = 300;
+/// Memory of one session up to 1080 lines, MiB.
+const SESSION_MIB: u32 = 200;
+/// Memory of one session above that, MiB.
+const LARGE_SESSION_MIB: u32 = 650;
+/// Lines up to which a session is small.
+const SMALL_LINES: u32 = 1088;
+
+/// What a job takes. All of it is known when the job is planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Pixels of all rungs in a second of the source.
+    pub pixels_per_s: u64,
+    /// Pictures in a second of the source, thousandths.
+    #[serde(default)]
+    pub rate_milli: u32,
+    /// How much time the slowest of its presets takes, from 1 to 7; 0 where nothing is encoded.
+    pub effort: u8,
+    /// Encoders that are open at once: its rungs.
+    pub sessions: u32,
+    /// Memory of a GPU that is encoded on, MiB.
+    pub memory_mib: u32,
+}
+
+impl Load {
+    /// Of a job that needs no encoder.
+    pub const NONE: Self = Self { pixels_per_s: 0, rate_milli: 0, effort: 0, sessions: 0, memory_mib: 0 };
+
+    /// What a job takes.
+    pub fn of(spec: &JobSpec) -> Self {
+        match spec {
+            JobSpec::Transcode(spec) => Self::of_chunk(spec),
+            _ => Self::NONE,
+        }
+    }
+
+    fn of_chunk(spec: &TranscodeSpec) -> Self {
+        Self {
+            pixels_per_s: pixels_per_s(&spec.rungs, spec.grid.rate),
+            rate_milli: u32::try_from(u64::from(spec.grid.rate.num) * 1000 / u64::from(spec.grid.rate.den))
+                .unwrap_or(u32::MAX),
+            effort: spec.rungs.iter().map(|rung| effort(spec.codec, rung)).max().unwrap_or_default(),
+            sessions: u32::try_from(spec.rungs.len()).unwrap_or(u32::MAX),
+            memory_mib: video_memory_mib(spec.rungs.iter().map(|rung| rung.height)),
+        }
+    }
+
+    /// Whether nothing is encoded.
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+}
+
+/// Pixels of all rungs in a second of a source.
+pub fn pixels_per_s(rungs: &[RungSpec], rate: Ratio) -> u64 {
+    let pixels: u64 = rungs.iter().map(|rung| u64::from(rung.width) * u64::from(rung.height)).sum();
+    pixels * u64::from(rate.num) / u64::from(rate.den)
+}
+
+/// Memory of a GPU that a process takes which encodes pictures of so many lines each, MiB.
+pub fn video_memory_mib(lines: impl IntoIterator<Item = u32>) -> u32 {
+    let session = |lines| if lines > SMALL_LINES { LARGE_SESSION_MIB } else { SESSION_MIB };
+    lines.into_iter().map(session).fold(PROCESS_MIB, u32::saturating_add)
+}
+
+/// How much time a rung's preset takes, from 1 to 7: of a GPU's encoder its own presets.
+pub fn effort(codec: VideoCodec, rung: &RungSpec) -> u8 {
+    rung.nvenc.and_then(|tuning| tuning.preset).unwrap_or_else(|| codec.effort(&rung.preset))
+}
