@@ -456,3 +456,7 @@ impl Room for Headroom {
         (!whys.is_empty()).then(|| whys.join("; "))
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;
