@@ -15,6 +15,7 @@ mod follow;
 mod ladder_file;
 mod output;
 mod run_line;
+mod scratch;
 
 use std::{panic::AssertUnwindSafe, process::ExitCode};
 

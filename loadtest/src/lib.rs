@@ -7,6 +7,7 @@ pub mod bench;
 pub mod chaos;
 mod farm;
 mod figures;
+pub mod fleet;
 mod machine;
 mod plain;
 mod quality;

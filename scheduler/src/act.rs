@@ -9,7 +9,7 @@ use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     failure::Failure,
     ids::{AssetId, JobId},
-    job::{JOB_VERSION, JobRecord, JobState},
+    job::JobRecord,
     key::job_key,
     object::Generation,
     subject,
@@ -162,30 +162,9 @@ pub(crate) fn ready_record(
     trace: TraceContext,
     now_ms: i64,
 ) -> JobRecord {
-    JobRecord {
-        v: JOB_VERSION,
-        id: job.id,
-        key: job_key(&job.spec, job.round),
-        asset: asset.id,
-        generation,
-        unit: job.unit,
-        round: job.round,
-        tenant: asset.tenant.clone(),
-        lane: job.lane,
-        spec: job.spec,
-        state: JobState::Ready,
-        attempt: 0,
-        spent: 0,
-        holder: None,
-        failures: Vec::new(),
-        output: None,
-        unsent: Vec::new(),
-        trace,
-        ready_ms: now_ms,
-        claimed_ms: 0,
-        ended_ms: 0,
-        avoid: job.avoid,
-    }
+    let (id, round, avoid, key) = (job.id, job.round, job.avoid, job_key(&job.spec, job.round));
+    let first = JobRecord::ready(asset.id, generation, job.unit, asset.tenant.clone(), job.lane, job.spec, now_ms);
+    JobRecord { id, key, round, trace, avoid, ..first }
 }
 
 /// Whoever is fenced off lost against a newer decision, which the view brings.

@@ -7,6 +7,7 @@ use crate::{
     failure::Failure,
     holder::Holder,
     ids::{AssetId, JobId, NodeId, Tenant},
+    key::job_key,
     lane::{Lane, Priority},
     load::Load,
     spec::{JobOutput, JobSpec},
@@ -146,6 +147,42 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// A job of a first round that nobody has claimed yet.
+    pub fn ready(
+        asset: AssetId,
+        generation: u32,
+        unit: String,
+        tenant: Tenant,
+        lane: Lane,
+        spec: JobSpec,
+        ready_ms: i64,
+    ) -> Self {
+        Self {
+            v: JOB_VERSION,
+            id: JobId::derive(asset, generation, &unit, 0),
+            key: job_key(&spec, 0),
+            asset,
+            generation,
+            unit,
+            round: 0,
+            tenant,
+            lane,
+            spec,
+            state: JobState::Ready,
+            attempt: 0,
+            spent: 0,
+            holder: None,
+            failures: Vec::new(),
+            output: None,
+            unsent: Vec::new(),
+            trace: TraceContext::default(),
+            ready_ms,
+            claimed_ms: 0,
+            ended_ms: 0,
+            avoid: None,
+        }
+    }
+
     /// What it does.
     pub const fn kind(&self) -> JobKind {
         self.spec.kind()

@@ -18,8 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    headroom::Headroom,
-    machine::script::Script,
+    headroom::Devices,
     metrics::Metrics,
     source::{OpenSource, SourceReader},
     upload::{Uploader, called_off},
@@ -31,9 +30,7 @@ pub(crate) struct Jobs {
     pub(crate) tools: Toolchain,
     pub(crate) uploader: Uploader,
     pub(crate) metrics: Metrics,
-    pub(crate) headroom: Headroom,
-    /// GPUs that stand in for those of the machine.
-    pub(crate) script: Option<Script>,
+    pub(crate) devices: Devices,
 }
 
 impl Handler for Jobs {

@@ -18,5 +18,6 @@ mod run;
 pub mod source;
 mod upload;
 
+pub use machine::readings::cost as readings_cost;
 pub use machine::{gpu, inventory, now, script};
 pub use run::{Machine, WorkerConfig, WorkerParts, run};

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     canary,
-    headroom::{self, Headroom, HeadroomConfig},
+    headroom::{self, Devices, Headroom, HeadroomConfig},
     held::Held,
     inventory,
     jobs::Jobs,
@@ -121,8 +121,7 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         tools: tools.clone(),
         uploader: Uploader::new(store, held),
         metrics,
-        headroom: headroom.clone(),
-        script: script.clone(),
+        devices: Devices::new(headroom.clone(), script.clone()),
     });
     let checker = Checker { tools: tools.clone(), script, headroom: headroom.clone() };
     let process = Uuid::new_v4();

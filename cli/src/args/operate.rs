@@ -409,6 +409,34 @@ pub enum Loadtest {
     Bench(Bench),
     /// Break a farm of this machine in every way at seeded moments, and judge what it made
     Chaos(Chaos),
+    /// Fill a fleet of simulated GPUs with jobs, and judge how the claim policy does
+    Fleet(Fleet),
+}
+
+/// `framemill loadtest fleet`.
+#[derive(Clone, Debug, Args)]
+pub struct Fleet {
+    /// Nodes, of mixed simulated GPUs
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=5000))]
+    pub nodes: u64,
+    /// Jobs, of mixed size
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=200_000))]
+    pub jobs: u64,
+    /// Largest jobs, which come once the fleet is full
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub large: u64,
+    /// Nodes whose GPUs open fewer sessions for a while than their drivers are known for
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=5000))]
+    pub liars: u64,
+    /// Seconds of media of a job, at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(2..=600))]
+    pub media: u64,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    pub limit: u64,
+    /// Draw the run as an SVG into this file
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
 }
 
 /// `framemill loadtest chaos`.

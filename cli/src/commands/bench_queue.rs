@@ -14,6 +14,7 @@ use crate::{
     exit::{CliError, Exit},
     farm::{data::DataFolder, start::Base},
     output,
+    scratch::Scratch,
 };
 
 /// Runs the command.
@@ -23,7 +24,7 @@ pub async fn run(global: &Global, args: BenchQueue) -> Result<(), CliError> {
     settings.nats.url = None;
     settings.s3 = S3Config::default();
     let folder = Scratch::make()?;
-    let data = DataFolder::open(&folder.0)?;
+    let data = DataFolder::open(folder.path())?;
     let (base, nats, s3) = Base::start(&settings, &data).await?;
     let measured = async {
         match args.backlog {
@@ -79,27 +80,9 @@ async fn backlog(
         set("S3__CREATE_BUCKET", "true".to_owned()),
     ];
     let framemill = std::env::current_exe().map_err(failed)?;
-    let backlog = Backlog { nats, framemill, environment, folder: folder.0.clone(), jobs, samples: args.samples };
+    let backlog =
+        Backlog { nats, framemill, environment, folder: folder.path().to_owned(), jobs, samples: args.samples };
     backlog::run(&backlog, output::note).await.map_err(failed)
-}
-
-/// A folder that goes with its value.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn make() -> Result<Self, CliError> {
-        let path = std::env::temp_dir().join(format!("framemill-bench-{}", uuid::Uuid::new_v4().simple()));
-        std::fs::create_dir(&path)
-            .map_err(|error| CliError::failed(error.to_string()).at(path.display().to_string()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left lies in the folder for temporary things.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 fn show(report: &QueueReport) {

@@ -24,6 +24,7 @@ pub async fn run(global: &Global, args: Loadtest) -> Result<(), CliError> {
     let bench = match args {
         Loadtest::Bench(bench) => bench,
         Loadtest::Chaos(chaos) => return super::chaos::run(global, chaos).await,
+        Loadtest::Fleet(fleet) => return super::fleet::run(global, fleet).await,
     };
     let (file, ladder, runs, no_quality) = match bench {
         Bench::Vod { file, ladder, runs, no_quality } => (file, ladder, runs, no_quality),

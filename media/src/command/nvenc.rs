@@ -91,3 +91,7 @@ pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec, gpu: u32) -> Vec<St
 const fn flag(set: bool) -> &'static str {
     if set { "1" } else { "0" }
 }
+
+#[cfg(test)]
+#[path = "nvenc_tests.rs"]
+mod tests;

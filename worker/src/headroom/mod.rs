@@ -2,21 +2,24 @@
 //!
 //! `ceilings` is what an operator sets, `device` what a GPU can do, `cost` what a job takes of it.
 //! `choose` decides (pure), `learn` corrects predictions, `starts` keeps processes from starting at once,
-//! `xid` knows what a GPU's errors mean. `room` is the shell: it hands the queue's questions on with the
+//! `xid` knows what a GPU's errors mean. `devices` is what a job meets. `room` is the shell: it hands the queue's questions on with the
 //! readings of now.
 
 mod ceilings;
 mod choose;
 mod cost;
 mod device;
+mod devices;
 mod learn;
 mod room;
 mod starts;
 mod xid;
 
 pub use ceilings::{Ceilings, HeadroomConfig};
-pub use choose::{Choice, Readings, Running, choose};
+pub use choose::{Choice, DeviceState, Readings, Running, choose};
 pub use cost::{Cost, Grant, WHOLE};
 pub use device::{Device, Node, session_limit};
+pub use devices::Devices;
+pub use learn::Learned;
 pub use room::{Headroom, Seated};
 pub use starts::{Begun, Starts};

@@ -35,6 +35,9 @@ const BELIEF: Duration = Duration::from_secs(5);
 const BELIEF_MAX: Duration = Duration::from_secs(20);
 /// Why a device takes nothing that is not read.
 const SILENT: &str = "the driver says nothing of it";
+/// Loads that teach something, percent: at its limit a device says no more how much is asked of it, and
+/// of little the whole percents that are told say too little.
+const TELLING: std::ops::Range<u32> = 20..99;
 /// Readings of a job's time that must be there before it teaches something.
 const LESSON_MIN: u64 = 5;
 
@@ -69,11 +72,13 @@ struct Memory {
     strikes: Strikes,
     shut: Option<String>,
     belief: Option<Belief>,
+    /// When something was taken, started or ended last.
+    changed: Option<Instant>,
 }
 
 impl Memory {
     fn new(gap: Duration) -> Self {
-        Self { starts: Starts::new(gap), strikes: Strikes::default(), shut: None, belief: None }
+        Self { starts: Starts::new(gap), strikes: Strikes::default(), shut: None, belief: None, changed: None }
     }
 }
 
@@ -135,6 +140,7 @@ impl Headroom {
                 let begun = state.devices[line.device].starts.begin(line.turn, Instant::now());
                 if begun == Begun::Now {
                     state.begun.insert(claim);
+                    state.devices[line.device].changed = Some(Instant::now());
                 }
                 begun
             };
@@ -216,6 +222,13 @@ impl Headroom {
     /// Whether a device takes nothing more because of its errors.
     pub fn is_shut(&self) -> bool {
         self.state().devices.iter().any(|memory| memory.shut.is_some())
+    }
+
+    /// Memory of a device in use when it was looked at last, percent; nothing where it does not tell.
+    pub fn memory_percent(&self, device: u32) -> Option<u64> {
+        let state = self.state();
+        let reading = state.readings.gpus.iter().find(|gpu| gpu.index == device)?;
+        (reading.memory_used_bytes? * 100).checked_div(reading.memory_bytes?)
     }
 
     /// The node it is of.
@@ -332,12 +345,18 @@ impl State {
         }
     }
 
-    /// Takes what is measured and what is predicted now into the account of everything that runs.
+    /// Takes what is measured and what is predicted now into the account of everything that runs, where
+    /// both are about the same: nothing changed in the time that the reading is of.
     fn sample(&mut self) {
-        for device in &self.node.devices {
+        let read = self.now.gpus_at();
+        for (device, memory) in self.node.devices.iter().zip(&self.devices) {
+            let settled = |changed: Instant| read.is_some_and(|read| read > changed + LOOK);
+            if !memory.changed.is_none_or(settled) {
+                continue;
+            }
             let reading = self.readings.gpus.iter().find(|gpu| gpu.index == device.index);
-            // At its limit a device says no more how much is asked of it.
-            let Some(percent) = reading.and_then(|gpu| gpu.encoder_percent).filter(|percent| *percent < 99) else {
+            let Some(percent) = reading.and_then(|gpu| gpu.encoder_percent).filter(|percent| TELLING.contains(percent))
+            else {
                 continue;
             };
             let claims: Vec<(Uuid, u64)> =
@@ -348,7 +367,8 @@ impl State {
             let predicted: u64 = claims.iter().map(|(_, encoder)| encoder).sum();
             for (claim, _) in claims {
                 let lesson = self.lessons.entry(claim).or_default();
-                lesson.measured += u64::from(percent) * (WHOLE / 100);
+                // Whole percents: on average half of one more.
+                lesson.measured += u64::from(percent) * (WHOLE / 100) + WHOLE / 200;
                 lesson.predicted += predicted;
                 lesson.count += 1;
             }
@@ -358,6 +378,9 @@ impl State {
     fn end(&mut self, claim: Uuid) {
         let job = self.running.iter().position(|job| job.claim == claim).map(|at| self.running.swap_remove(at));
         self.begun.remove(&claim);
+        if let Some(at) = job.and_then(|job| self.place_of(job.grant?.device)) {
+            self.devices[at].changed = Some(Instant::now());
+        }
         let lesson = self.lessons.remove(&claim).filter(|lesson| lesson.count >= LESSON_MIN);
         if let (Some(job), Some(lesson)) = (job, lesson)
             && let Some(codec) = job.ask.lane.codec()
@@ -452,7 +475,8 @@ impl Room for Headroom {
         });
         let plain = Lane::Plain { kind: JobKind::Audio, priority: Priority::Bulk };
         let closed = |lane| state.facts().closed(lane, &taken);
-        let whys: Vec<String> = hardware.into_iter().chain([plain]).filter_map(closed).collect();
+        let mut whys: Vec<String> = hardware.into_iter().chain([plain]).filter_map(closed).collect();
+        whys.dedup();
         (!whys.is_empty()).then(|| whys.join("; "))
     }
 }

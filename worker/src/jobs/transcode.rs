@@ -1,25 +1,18 @@
 //! Transcode jobs: one chunk, decoded once for all rungs of one codec.
 
-use std::time::Instant;
-
-use framemill_media::{
-    encode::{self, Cut, Via},
-    failure_of,
-};
-use framemill_queue::runner::{Attempt, GIVEN_BACK};
+use framemill_media::encode::{self, Cut, Via};
+use framemill_queue::runner::Attempt;
 use framemill_schemas::{
     failure::Failure,
     spec::{JobOutput, TranscodeSpec},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{Jobs, blame, reporting, until_cancelled};
 use crate::{
     boundary,
-    headroom::{Cost, Seated},
-    machine::script::{Session, Use},
+    headroom::Seated,
     upload::{Collected, Media, Target, called_off},
 };
 
@@ -42,10 +35,9 @@ impl Jobs {
         let total = spec.end_frame - spec.start_frame;
         let claim = attempt.job.holder.as_ref().map(|holder| holder.nonce).unwrap_or_default();
         // Before anything of it is open: it may be a while.
-        let waits = self.headroom.start(claim, &attempt.cancel);
-        let seat = waits.await.ok_or_else(called_off)?;
-        let via = self.via(spec, claim);
-        let _session = self.open_session(claim)?;
+        let seat = self.devices.start(claim, &attempt.cancel).await.ok_or_else(called_off)?;
+        let via = if spec.nvenc.is_some() { self.devices.via(claim) } else { Via::Processor };
+        let _session = self.devices.open_session(claim)?;
         let (pieces, cut) = mpsc::channel(PIECES_WAITING);
         let (onward, arriving) = mpsc::channel(PIECES_WAITING);
         let (encoded, yielded, uploaded) = reporting(attempt, total, async |progress| {
@@ -61,7 +53,7 @@ impl Jobs {
         if yielded && encoded.is_err() {
             return Err(boundary::yielded());
         }
-        encoded.map_err(|failure| blame(self.told(claim, failure), &source, attempt))?;
+        encoded.map_err(|failure| blame(self.devices.told(claim, failure), &source, attempt))?;
         if let Some(fault) = source.fault() {
             return Err(fault);
         }
@@ -89,33 +81,5 @@ impl Jobs {
             yielded = boundary::pass_on(cut, onward, renditions, yields, &seen) => yielded,
             () = tell => unreachable!("it waits for ever"),
         }
-    }
-
-    /// Where and how fast a chunk is encoded.
-    fn via(&self, spec: &TranscodeSpec, claim: Uuid) -> Via {
-        let Some(grant) = self.headroom.grant(claim).filter(|_| spec.nvenc.is_some()) else { return Via::Processor };
-        let pace_milli = grant.pace_milli;
-        match self.script {
-            Some(_) => Via::StandIn { pace_milli },
-            None => Via::Gpu { index: grant.device, pace_milli },
-        }
-    }
-
-    /// What a scripted GPU holds for the job, or its refusal in ffmpeg's words.
-    fn open_session(&self, claim: Uuid) -> Result<Option<Session>, Failure> {
-        let (Some(script), Some(grant)) = (&self.script, self.headroom.grant(claim)) else { return Ok(None) };
-        let Cost { sessions, memory_mib, .. } = grant.cost;
-        let wanted = Use { sessions, memory_mib, demand: grant.published };
-        let opened = script.open(grant.device, wanted, Instant::now());
-        opened.map(Some).map_err(|says| self.told(claim, failure_of(says)))
-    }
-
-    /// Tells the headroom of a device that refused what it was believed to have.
-    fn told(&self, claim: Uuid, failure: Failure) -> Failure {
-        let refused = GIVEN_BACK.contains(&failure.code.as_str());
-        if let Some(grant) = self.headroom.grant(claim).filter(|_| refused) {
-            self.headroom.refused(grant.device, Instant::now());
-        }
-        failure
     }
 }

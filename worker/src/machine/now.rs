@@ -52,6 +52,11 @@ impl Now {
     pub fn gpus(&self, now: Instant) -> Option<Vec<GpuReading>> {
         self.gpus.get(now)
     }
+
+    /// When the GPUs were read last.
+    pub fn gpus_at(&self) -> Option<Instant> {
+        self.gpus.at()
+    }
 }
 
 /// The last reading, and when it was made.
@@ -73,6 +78,10 @@ impl<R> Default for Latest<R> {
 impl<R: Clone> Latest<R> {
     fn set(&self, reading: R, now: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, reading));
+    }
+
+    fn at(&self) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(at, _)| *at)
     }
 
     fn get(&self, now: Instant) -> Option<R> {

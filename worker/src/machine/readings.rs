@@ -87,29 +87,49 @@ fn scripted(script: &Script, now: &Now, mut say: impl FnMut(Option<u32>, u64), s
 }
 
 fn machine(now: &Now, stop: &CancellationToken) {
-    let mut before = None;
-    let mut sent_before = None;
+    let mut before = Before::default();
     while !stop.is_cancelled() {
-        // A kernel that does not tell (in some containers) leaves a metric out.
-        let ticks = KernelStats::current().ok().map(|stats| Ticks::of(&stats.total));
-        let busy = before.zip(ticks).and_then(|(before, now): (Ticks, Ticks)| now.busy_permille(before));
-        before = ticks.or(before);
-        let network = moved();
-        let sent = network.map(|(_, sent)| sent);
-        let at = Instant::now();
-        now.set_machine(
-            MachineReading {
-                cpu_percent: busy.map(|permille| f64::from(permille) / 10.0),
-                cpu_pressure_percent: CpuPressure::current().ok().map(|pressure| f64::from(pressure.some.avg10)),
-                received_bytes: network.map(|(received, _)| received),
-                sent_bytes: sent,
-                sent_per_s: sent.zip(sent_before).map(|(now, before): (u64, u64)| now.saturating_sub(before)),
-            },
-            at,
-        );
-        sent_before = sent;
+        now.set_machine(read(&mut before), Instant::now());
         thread::sleep(EVERY);
     }
+}
+
+/// What was read a second ago.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    ticks: Option<Ticks>,
+    sent: Option<u64>,
+}
+
+/// One reading. A kernel that does not tell (in some containers) leaves a value out.
+fn read(before: &mut Before) -> MachineReading {
+    let ticks = KernelStats::current().ok().map(|stats| Ticks::of(&stats.total));
+    let busy = before.ticks.zip(ticks).and_then(|(before, now)| now.busy_permille(before));
+    let network = moved();
+    let sent = network.map(|(_, sent)| sent);
+    let sent_per_s = sent.zip(before.sent).map(|(now, before)| now.saturating_sub(before));
+    *before = Before { ticks: ticks.or(before.ticks), sent };
+    MachineReading {
+        cpu_percent: busy.map(|permille| f64::from(permille) / 10.0),
+        cpu_pressure_percent: CpuPressure::current().ok().map(|pressure| f64::from(pressure.some.avg10)),
+        received_bytes: network.map(|(received, _)| received),
+        sent_bytes: sent,
+        sent_per_s,
+    }
+}
+
+/// What one reading of this machine takes: its GPUs where it has some, processors and network. The mean
+/// of many.
+pub fn cost() -> Duration {
+    const READINGS: u32 = 200;
+    let gpus = Gpus::open().ok();
+    let mut before = Before::default();
+    let begun = Instant::now();
+    for _ in 0..READINGS {
+        std::hint::black_box(read(&mut before));
+        std::hint::black_box(gpus.as_ref().map(Gpus::read));
+    }
+    begun.elapsed() / READINGS
 }
 
 /// Bytes received and sent by all interfaces of hardware; in a container, which has none, by all but

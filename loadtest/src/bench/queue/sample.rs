@@ -1,9 +1,8 @@
 //! Jobs as a planner makes them: a chunk of a feature film, three rungs of H.264.
 
 use framemill_schemas::{
-    ids::{AssetId, JobId, Tenant},
-    job::{JOB_VERSION, JobRecord, JobState},
-    key::job_key,
+    ids::{AssetId, Tenant},
+    job::JobRecord,
     ladder::VideoCodec,
     lane::{Demand, Lane, Priority, Size},
     object::{Generation, generation_folder},
@@ -27,33 +26,11 @@ pub fn job(asset: AssetId, index: u64, now_ms: i64) -> JobRecord {
     let tenant = Tenant::default_tenant();
     let unit = format!("transcode/h264/{index:04}");
     let spec = JobSpec::Transcode(chunk(&tenant, asset, index));
-    JobRecord {
-        v: JOB_VERSION,
-        id: JobId::derive(asset, 1, &unit, 0),
-        key: job_key(&spec, 0),
-        asset,
-        generation: 1,
-        unit,
-        round: 0,
-        tenant,
-        lane: LANE,
-        spec,
-        state: JobState::Ready,
-        attempt: 0,
-        spent: 0,
-        holder: None,
-        failures: Vec::new(),
-        output: None,
-        unsent: Vec::new(),
-        trace: TraceContext {
-            traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
-            tracestate: String::new(),
-        },
-        ready_ms: now_ms,
-        claimed_ms: 0,
-        ended_ms: 0,
-        avoid: None,
-    }
+    let trace = TraceContext {
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+        tracestate: String::new(),
+    };
+    JobRecord { trace, ..JobRecord::ready(asset, 1, unit, tenant, LANE, spec, now_ms) }
 }
 
 fn chunk(tenant: &Tenant, asset: AssetId, index: u64) -> TranscodeSpec {
