@@ -28,12 +28,22 @@ pub fn start<'a>(
     node: &str,
     environment: impl IntoIterator<Item = &'a Variable>,
 ) -> Running {
-    let health = format!("127.0.0.1:{}", outside::free_port());
+    start_at(place, name, node, &format!("127.0.0.1:{}", outside::free_port()), environment)
+}
+
+/// The same, with its health and metrics at an address of the caller's.
+pub fn start_at<'a>(
+    place: &Place,
+    name: &str,
+    node: &str,
+    health: &str,
+    environment: impl IntoIterator<Item = &'a Variable>,
+) -> Running {
     let log_file = std::fs::File::options().create(true).append(true).open(log_path(place, name, node)).unwrap();
     let mut command = place.command(&[name]);
     command
         .envs(environment.into_iter().map(|(key, value)| (key, value)))
-        .env(format!("FRAMEMILL_{}__HEALTH", name.to_uppercase()), &health)
+        .env(format!("FRAMEMILL_{}__HEALTH", name.to_uppercase()), health)
         .env("FRAMEMILL_WORKER__NODE", node)
         .stdout(Stdio::null())
         .stderr(log_file);
@@ -45,7 +55,7 @@ pub fn start<'a>(
         || log(place, name, node),
         || {
             let over = armed && running.0.try_wait().unwrap().is_some();
-            (over || get(&health, "/readyz").is_some_and(|(status, _)| status == 200)).then_some(())
+            (over || get(health, "/readyz").is_some_and(|(status, _)| status == 200)).then_some(())
         },
     );
     running

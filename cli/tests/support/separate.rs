@@ -24,6 +24,8 @@ pub struct Role {
     /// Where its API listens; empty for others than schedulers.
     pub api: String,
     pub log: std::path::PathBuf,
+    /// Where it tells its health and metrics.
+    health: String,
 }
 
 impl Separate {
@@ -64,14 +66,24 @@ impl Separate {
             _ => String::new(),
         };
         let listen = (!api.is_empty()).then(|| ("FRAMEMILL_SCHEDULER__LISTEN".to_owned(), api.clone()));
-        let process = role::start(place, name, node, self.environment.iter().chain(&listen));
-        Role { process, api, log: role::log_path(place, name, node) }
+        let health = format!("127.0.0.1:{}", outside::free_port());
+        let process = role::start_at(place, name, node, &health, self.environment.iter().chain(&listen));
+        Role { process, api, log: role::log_path(place, name, node), health }
     }
 }
 
 impl Role {
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A metric of it, all its series added up; 0 while it has none.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, body) = get(&self.health, "/metrics").unwrap();
+        let series = body
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' ')));
+        series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
     }
 }
 

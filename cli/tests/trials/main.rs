@@ -6,6 +6,7 @@ mod borders;
 mod cancel;
 mod dead;
 mod flood;
+mod gpus;
 mod nodes;
 mod repair;
 mod shutdown;

@@ -70,7 +70,7 @@ impl Devices {
             return failure;
         }
         let Some(grant) = self.headroom.grant(claim) else { return failure };
-        self.headroom.refused(grant.device, Instant::now());
+        self.headroom.refused(claim, Instant::now());
         let full = self.headroom.memory_percent(grant.device).is_some_and(|percent| percent >= FULL_PERCENT);
         if failure.code == NO_SESSION && full {
             let reason = "the GPU has no memory left for another session";

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{
     ceilings::{Ceilings, HeadroomConfig},
     choose::{DeviceState, Facts, Readings, Refusal, Running, is_busy, is_hot},
-    cost::{Cost, Grant, WHOLE, wish},
+    cost::{Cost, Grant, WHOLE, least_of, wish},
     device::Node,
     learn::Learned,
     starts::{Begun, Starts, Turn},
@@ -164,12 +164,15 @@ impl Headroom {
         }
     }
 
-    /// A device refused a session or memory that it was believed to have: it is believed to have no more
-    /// than it holds now, for a while.
-    pub fn refused(&self, device: u32, now: Instant) {
+    /// A device refused a claim a session or memory that it was believed to have: for a while it is
+    /// believed to have room for one session less than that would have been.
+    pub fn refused(&self, claim: Uuid, now: Instant) {
         let mut state = self.state();
+        let Some(grant) = state.running.iter().find(|job| job.claim == claim).and_then(|job| job.grant) else { return };
+        let device = grant.device;
         let Some(at) = state.place_of(device) else { return };
-        let held: u32 = state.sessions_on(device);
+        // The claim's own are among them: it has begun.
+        let held = state.sessions_on(device).saturating_sub(1);
         let memory = &mut state.devices[at];
         let lasts = match memory.belief {
             Some(belief) if belief.until + BELIEF_MAX > now => (belief.lasts * 2).min(BELIEF_MAX),
@@ -410,7 +413,9 @@ impl Room for Headroom {
 
     fn opens(&self, lane: Lane) -> bool {
         let state = self.state();
-        state.facts().closed(lane, &state.taken()).is_none()
+        let (facts, taken) = (state.facts(), state.taken());
+        // A channel that finds no room may make some.
+        facts.closed(lane, &taken).is_none() || facts.victim(&least_of(lane), &state.running).is_some()
     }
 
     fn offer(&self, ask: &Ask) -> Offer {
