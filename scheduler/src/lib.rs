@@ -21,6 +21,7 @@ pub mod gc;
 pub mod ladders;
 pub mod load;
 pub mod loops;
+mod metrics;
 mod ops;
 mod page;
 pub mod plan;

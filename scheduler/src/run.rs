@@ -19,6 +19,7 @@ use crate::{
         collect::{self, Collector},
         drive, keep, nodes, notify, reap, sweep, watch,
     },
+    metrics,
     retention::Retention,
     view::View,
 };
@@ -93,6 +94,7 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
     let state = api::ApiState::new(queue.clone(), store.clone(), view.clone(), config, ladders);
     let process = Uuid::new_v4();
     let outbox = Outbox::new(queue.clone());
+    metrics::register(&view);
 
     let reaper = {
         let (queue, view) = (queue.clone(), view.clone());

@@ -13,6 +13,7 @@ use std::{
 
 use framemill_queue::{Change, LEASE};
 use framemill_schemas::{
+    api::{Scaling, Work},
     asset::{AssetRecord, AssetState},
     failure::Failure,
     finding::Report,
@@ -431,6 +432,33 @@ impl View {
             return Some(format!("no {role} is there{encodes}"));
         }
         able.iter().all(|heard| heard.slots == 0).then(|| format!("every {role}{encodes} is out of service"))
+    }
+
+    /// Whether the fleet should grow or may shrink, for each kind of work in the order of [`Work::ALL`].
+    pub fn scaling(&self, now_ms: i64) -> [Scaling; 3] {
+        let state = self.state();
+        let mut all = [Scaling::default(); 3];
+        for job in state.jobs.values() {
+            let scaling = &mut all[Work::of(job.lane) as usize];
+            match job.state {
+                JobState::Ready => {
+                    scaling.waiting += 1;
+                    let waits_s = u64::try_from((now_ms - job.ready_ms) / 1000).unwrap_or_default();
+                    scaling.oldest_wait_s = scaling.oldest_wait_s.max(waits_s);
+                }
+                JobState::Running => scaling.running += 1,
+                _ => {}
+            }
+        }
+        for heard in state.alive().filter(|heard| heard.slots > 0) {
+            let is_worker = heard.role == WORKER_ROLE;
+            let able = [!heard.hardware.is_empty(), is_worker, heard.role == PACKAGER_ROLE];
+            for (scaling, _) in all.iter_mut().zip(able).filter(|(_, able)| *able) {
+                scaling.nodes += 1;
+                scaling.free_nodes += u64::from(heard.waiting.is_none());
+            }
+        }
+        all
     }
 
     /// Why processes of a node take no job now, of those that were heard lately.

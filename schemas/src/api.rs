@@ -10,7 +10,7 @@ use crate::{
     ids::{AssetId, JobId, NodeId, Tenant},
     job::{JobKind, JobState},
     ladder::{AudioCodec, VideoCodec},
-    lane::Priority,
+    lane::{Demand, Lane, Priority},
     object::Generation,
     rate::Ratio,
 };
@@ -375,4 +375,54 @@ pub struct DeadRefused {
     pub job: JobId,
     /// Why, and the mend.
     pub detail: String,
+}
+
+/// What a job needs to run, as far as a fleet can be given more of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// The encoder of a GPU.
+    Gpu,
+    /// A worker's processor.
+    Worker,
+    /// A packager.
+    Packager,
+}
+
+impl Work {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Gpu, Self::Worker, Self::Packager];
+
+    /// The name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gpu => "gpu",
+            Self::Worker => "worker",
+            Self::Packager => "packager",
+        }
+    }
+
+    /// What the jobs of a lane need.
+    pub const fn of(lane: Lane) -> Self {
+        match (lane.demand(), lane.kind()) {
+            (Some(Demand::Nvenc), _) => Self::Gpu,
+            (_, JobKind::Package | JobKind::Validate) => Self::Packager,
+            _ => Self::Worker,
+        }
+    }
+}
+
+/// Answer of `GET /v1/scaling`: whether the fleet should grow or may shrink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Scaling {
+    /// Jobs that wait to be claimed.
+    pub waiting: u64,
+    /// How long the oldest of them waits, seconds; 0 where none does.
+    pub oldest_wait_s: u64,
+    /// Jobs that run.
+    pub running: u64,
+    /// Processes that could run such jobs, and take some.
+    pub nodes: u64,
+    /// Those of them that would take one now.
+    pub free_nodes: u64,
 }

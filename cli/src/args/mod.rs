@@ -89,7 +89,7 @@ pub enum Command {
     #[command(subcommand)]
     Config(operate::Config),
     /// Check this machine and the farm; each finding has a cause and a mend
-    Doctor,
+    Doctor(operate::Doctor),
     /// How many channels a fleet of GPUs takes, and what ends first
     Capacity(operate::Capacity),
     /// Collect what has outlived its use, or show what there is

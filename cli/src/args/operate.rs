@@ -459,6 +459,15 @@ pub struct Chaos {
     pub folder: Option<PathBuf>,
 }
 
+/// `framemill doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct Doctor {
+    /// One JSON document with the inventory, the readings of GPUs and the findings, to attach where
+    /// somebody else is to understand this machine
+    #[arg(long)]
+    pub report: bool,
+}
+
 /// `framemill loadtest bench`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Bench {

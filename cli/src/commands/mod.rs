@@ -49,7 +49,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Trace { id } => trace::run(global, &id).await,
         Command::Ladder(args) => ladder::run(global, args).await,
         Command::Config(args) => settings::run(global, args),
-        Command::Doctor => doctor::run(global).await,
+        Command::Doctor(args) => doctor::run(global, args).await,
         Command::Capacity(args) => capacity::run(global, args).await,
         Command::Gc(args) => gc::run(global, args).await,
         Command::Loadtest(args) => loadtest::run(global, args).await,

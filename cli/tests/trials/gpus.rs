@@ -165,6 +165,8 @@ fn a_channel_takes_room_from_a_bulk_title_which_loses_nothing() {
     // A channel as the live jobs will be: the same work, elsewhere, and urgent beyond titles.
     let JobSpec::Transcode(mut spec) = victim.spec.clone() else { panic!("no chunk") };
     spec.folder = format!("{}-live", spec.folder);
+    // It goes at the pace at which it is watched: eight seconds of it will do.
+    spec.end_frame = spec.start_frame + 200;
     let Lane::Encode { engine, codec, size, .. } = victim.lane else { panic!("no encode") };
     let lane = Lane::Encode { engine, codec, size, priority: Priority::Live };
     let asset = AssetId::new(Uuid::new_v4());

@@ -20,6 +20,7 @@ mod origin;
 mod preview;
 mod problem;
 mod range;
+mod scaling;
 mod serve;
 mod slow;
 
@@ -160,6 +161,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(nodes::drain))
         .routes(routes!(nodes::resume))
         .routes(routes!(nodes::quarantine))
+        .routes(routes!(scaling::show))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(preview::show))

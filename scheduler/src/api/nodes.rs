@@ -195,7 +195,7 @@ async fn change(
 }
 
 /// Refuses keys of customers: a machine runs everybody's jobs.
-fn farms_own(caller: &Caller) -> Result<(), ApiError> {
+pub(super) fn farms_own(caller: &Caller) -> Result<(), ApiError> {
     if caller.sees(&Tenant::default_tenant()) {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use framemill_queue::node;
 use framemill_schemas::{
-    api::{AccessRole, AssetView, Page},
+    api::{AccessRole, AssetView, Page, Scaling},
     failure::{Class, Failure},
     holder::Holder,
     ids::NodeId,
@@ -185,5 +185,34 @@ async fn machines_are_the_farms_own() {
             let response = farm.request(method.clone(), path).bearer_auth(&own).send().await.unwrap();
             assert_eq!(response.status() == 200, role >= *needed, "{role:?} {path}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_autoscaler_reads_what_waits_and_who_is_free() {
+    let farm = Farm::local().await;
+    let asset = farm.submit(r#"{"source":"https://media.example.net/a.mp4"}"#).await;
+    let (record, _) = farm.asset(asset.id).await;
+    let (codec, priority) = (VideoCodec::H264, Priority::Standard);
+    let lane = Lane::Encode { engine: Demand::Nvenc, codec, size: Size::Small, priority };
+    for unit in ["transcode/h264/0001", "transcode/h264/0002"] {
+        farm.job(&record, unit, |job| job.lane = lane).await;
+    }
+    let gpu = |process, waiting: Option<&str>| Heartbeat {
+        hardware: vec![codec],
+        engines: 2,
+        ..beat(process, "worker", waiting)
+    };
+    for beat in [gpu(1, Some("gpu 0: encoder 88 % of 90 %")), gpu(2, None), beat(3, "worker", None)] {
+        farm.queue.beat(&beat).await.unwrap();
+    }
+    let of = async |work: &str| farm.get(&format!("/v1/scaling?work={work}")).await.json::<Scaling>().await.unwrap();
+    farm.until("all are heard", async || of("worker").await.nodes == 3).await;
+    let found = of("gpu").await;
+    assert_eq!((found.waiting, found.running, found.nodes, found.free_nodes), (2, 0, 2, 1));
+    assert!(found.oldest_wait_s > 1000, "the test's records were made ready in 1970");
+    assert_eq!((of("worker").await.free_nodes, of("packager").await), (2, Scaling::default()));
+    for bad in ["", "?work=disk", "?work=gpu&x=1"] {
+        assert_eq!(farm.get(&format!("/v1/scaling{bad}")).await.status(), 400, "{bad}");
     }
 }

@@ -10,6 +10,7 @@ use nvml_wrapper::{
     error::NvmlError,
     event::EventSet,
 };
+use serde::Serialize;
 
 /// The driver.
 pub(crate) struct Gpus {
@@ -26,7 +27,7 @@ pub(crate) enum NoDriver {
 }
 
 /// What a GPU does now. Absent: it does not tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct GpuReading {
     /// The driver's number of it.
     pub index: u32,
@@ -132,6 +133,11 @@ impl Gpus {
         }
         None
     }
+}
+
+/// What every NVIDIA GPU of this machine does now; none where there is no driver.
+pub fn readings() -> Vec<GpuReading> {
+    Gpus::open().map(|gpus| gpus.read()).unwrap_or_default()
 }
 
 fn describe(index: u32, device: &Device<'_>) -> Gpu {

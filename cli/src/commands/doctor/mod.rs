@@ -1,16 +1,22 @@
 //! `framemill doctor`: checks this machine and the farm. Each finding has a cause and a mend.
 
 mod encoders;
+mod machine;
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use framemill_worker::inventory;
+use framemill_schemas::inventory::Inventory;
+use framemill_worker::{gpu::GpuReading, inventory};
 use serde::Serialize;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::Global,
+    args::{Global, operate::Doctor},
     config::{Settings, load},
     exit::CliError,
     farm::{nats, startup},
@@ -23,6 +29,11 @@ const NATS_MIN: (u32, u32) = (2, 12);
 const VERSION: Duration = Duration::from_secs(10);
 /// Free space below which a title of ordinary length does not fit.
 const FREE_BYTES_MIN: u64 = 2 * 1024 * 1024 * 1024;
+
+/// A name that is nobody's: asked for, it costs one answer.
+const NOBODY: &str = "doctor";
+/// Answers that are timed.
+const TRIPS: u32 = 5;
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -60,15 +71,23 @@ impl Finding {
 }
 
 /// Runs the command.
-pub async fn run(global: &Global) -> Result<(), CliError> {
+pub async fn run(global: &Global, args: Doctor) -> Result<(), CliError> {
     let settings = load::effective(global.config.as_deref())?;
-    let mut findings = ffmpeg(&settings).await;
+    let (mut findings, inventory) = ffmpeg(&settings).await;
+    findings.extend(machine::findings().await);
     findings.extend(queue(&settings).await);
     findings.push(store(&settings).await);
     findings.push(data(&settings.data));
     findings.push(listen(&settings).await);
     let errors = findings.iter().filter(|finding| finding.state == State::Error).count();
-    if global.json {
+    if args.report {
+        output::json(&Report {
+            framemill: env!("CARGO_PKG_VERSION"),
+            inventory,
+            readings: framemill_worker::gpu::readings(),
+            findings: &findings,
+        });
+    } else if global.json {
         output::json(&findings);
     } else {
         findings.iter().for_each(show);
@@ -77,6 +96,15 @@ pub async fn run(global: &Global) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::failed(format!("{errors} of {} checks found an error", findings.len())))
+}
+
+/// What is worth knowing of a machine that somebody else is to understand.
+#[derive(Serialize)]
+struct Report<'a> {
+    framemill: &'static str,
+    inventory: Option<Inventory>,
+    readings: Vec<GpuReading>,
+    findings: &'a [Finding],
 }
 
 fn show(finding: &Finding) {
@@ -93,15 +121,15 @@ fn show(finding: &Finding) {
     }
 }
 
-async fn ffmpeg(settings: &Settings) -> Vec<Finding> {
+async fn ffmpeg(settings: &Settings) -> (Vec<Finding>, Option<Inventory>) {
     let tools = match startup::tools(&settings.ffmpeg).await {
         Ok(tools) => tools,
-        Err(error) => return vec![Finding::of("ffmpeg", error)],
+        Err(error) => return (vec![Finding::of("ffmpeg", error)], None),
     };
     let inventory = inventory::take(&tools, &CancellationToken::new()).await;
     let mut findings = vec![Finding::good("ffmpeg", format!("version {}", tools.version()))];
     findings.extend(encoders::findings(&inventory));
-    findings
+    (findings, Some(inventory))
 }
 
 /// The NATS of the farm, or the server that `up` would start.
@@ -109,7 +137,10 @@ async fn queue(settings: &Settings) -> Vec<Finding> {
     if settings.nats.url.is_some() {
         let config = settings.nats.to_queue();
         return vec![match startup::queue(&config).await {
-            Ok(_) => Finding::good("nats", format!("{} answers and has what records need", config.shown())),
+            Ok(queue) => {
+                let trip = round_trip(async || queue.nodes().get(NOBODY).await.map(drop)).await;
+                Finding::good("nats", format!("{} answers{trip} and has what records need", config.shown()))
+            }
             Err(error) => Finding::of("nats", error),
         }];
     }
@@ -163,9 +194,25 @@ async fn store(settings: &Settings) -> Finding {
         return Finding::good("store", "none is configured; `up` and `run` serve one of their own");
     }
     match startup::store(&settings.s3).await {
-        Ok(_) => Finding::good("store", format!("{}, conditional puts work", settings.s3.endpoint_shown())),
+        Ok(store) => {
+            let trip = round_trip(async || store.get(NOBODY).await.map(drop)).await;
+            Finding::good("store", format!("{} answers{trip}, conditional puts work", settings.s3.endpoint_shown()))
+        }
         Err(error) => Finding::of("store", error),
     }
+}
+
+/// How long an answer takes, the shortest of a few; nothing where none comes.
+async fn round_trip<E>(ask: impl AsyncFn() -> Result<(), E>) -> String {
+    let mut shortest: Option<Duration> = None;
+    for _ in 0..TRIPS {
+        let begun = Instant::now();
+        if ask().await.is_ok() {
+            let took = begun.elapsed();
+            shortest = Some(shortest.map_or(took, |known| known.min(took)));
+        }
+    }
+    shortest.map_or_else(String::new, |trip| format!(" within {:.1} ms", trip.as_secs_f64() * 1000.0))
 }
 
 /// The folder `up` would use, or the nearest one that exists.

@@ -1,0 +1,39 @@
+//! Every metric of a scheduler: what waits, and who could take it, told from the view whenever it is
+//! asked for. Every scheduler tells the same.
+
+use framemill_schemas::api::{Scaling, Work};
+use opentelemetry::KeyValue;
+
+use crate::{clock::now_ms, view::View};
+
+/// A gauge: its name, what it says, and where in the answer it stands.
+type Gauge = (&'static str, &'static str, fn(&Scaling) -> u64);
+
+const GAUGES: [Gauge; 5] = [
+    ("waiting_jobs", "Jobs that wait to be claimed", |scaling| scaling.waiting),
+    ("oldest_wait_seconds", "How long the oldest job waits", |scaling| scaling.oldest_wait_s),
+    ("running_jobs", "Jobs that run", |scaling| scaling.running),
+    ("nodes", "Processes that could run such jobs, and take some", |scaling| scaling.nodes),
+    ("free_nodes", "Processes that would take such a job now", |scaling| scaling.free_nodes),
+];
+
+/// Registers them.
+pub fn register(view: &View) {
+    let meter = framemill_telemetry::meter("scheduler");
+    for (name, says, of) in GAUGES {
+        let view = view.clone();
+        meter
+            .u64_observable_gauge(format!("framemill_scheduler_{name}"))
+            .with_description(says)
+            .with_callback(move |observer| {
+                // Half of the records says nothing.
+                if !view.is_current() {
+                    return;
+                }
+                for (work, scaling) in Work::ALL.into_iter().zip(&view.scaling(now_ms())) {
+                    observer.observe(of(scaling), &[KeyValue::new("work", work.as_str())]);
+                }
+            })
+            .build();
+    }
+}
