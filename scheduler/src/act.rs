@@ -2,15 +2,16 @@
 //! has nothing left to do.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use framemill_queue::{Queue, QueueError, RecordError, transition};
 use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     failure::Failure,
     ids::{AssetId, JobId},
-    job::JobRecord,
+    job::{JobRecord, JobState},
     key::job_key,
+    lane::Demand,
     object::Generation,
     subject,
     trace::TraceContext,
@@ -22,8 +23,8 @@ use crate::{
     advance::{Action, NewJob},
     clock::now_ms,
     engine::{self, Choice},
-    ops::ended,
-    view::{AssetEntry, View},
+    ops::{ended, generation},
+    view::{AssetEntry, JobSummary, View},
 };
 
 /// Why an asset is driven again later.
@@ -129,6 +130,29 @@ impl Actor {
         let Some(slots) = self.view.slots(!hardware.is_empty()) else { return Ok(()) };
         let record = AssetRecord { slots, hardware, ..asset.clone() };
         fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
+    }
+
+    /// Takes an asset whose jobs wait for GPUs that nobody has any more; returns it in the next generation,
+    /// to be planned for what there is. Once: a fleet whose GPUs come and go must not plan for ever.
+    pub(crate) async fn leave_gpus(&self, entry: &AssetEntry, jobs: &[Arc<JobSummary>]) -> Result<(), ActError> {
+        let asset = &entry.record;
+        if asset.state != AssetState::Accepted || asset.hardware.is_empty() || asset.anew > 0 {
+            return Ok(());
+        }
+        let waits = |job: &&Arc<JobSummary>| {
+            let generation = asset.generation.number;
+            (job.state, job.lane.demand(), job.generation) == (JobState::Ready, Some(Demand::Nvenc), generation)
+        };
+        let Some(ready_ms) = jobs.iter().filter(waits).map(|job| job.ready_ms).min() else { return Ok(()) };
+        let now_ms = now_ms();
+        let offered = |codec| self.view.offered(codec, now_ms);
+        if !engine::is_deserted(&asset.ladder, &asset.hardware, offered, now_ms - ready_ms) {
+            return Ok(());
+        }
+        tracing::warn!(asset = %asset.id, "planned anew: no worker is left that encodes it on a GPU");
+        let generation = generation(asset.generation.number + 1);
+        let anew = AssetRecord { generation, slots: 0, hardware: Vec::new(), anew: 1, ..asset.clone() };
+        fenced_is_done(self.queue.assets().update(&asset.id.to_string(), &anew, entry.revision).await)
     }
 
     /// Takes an accepted asset; returns it failed, with its event. A repair that fails leaves what

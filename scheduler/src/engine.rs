@@ -56,6 +56,20 @@ pub fn choose(ladder: &Ladder, offered: impl Fn(VideoCodec) -> Offered, waited_m
     Choice::Planned(hardware)
 }
 
+/// Whether a title that waits for GPUs is planned anew for what there is: its ladder only prefers them,
+/// and for as long as its oldest such job waits nobody was heard who has one. `waited_ms`: since that job
+/// was made ready.
+pub fn is_deserted(
+    ladder: &Ladder,
+    hardware: &[VideoCodec],
+    offered: impl Fn(VideoCodec) -> Offered,
+    waited_ms: i64,
+) -> bool {
+    ladder.engine == EnginePolicy::PreferHardware
+        && waited_ms >= HARDWARE_WAIT_MS
+        && hardware.iter().any(|codec| !offered(*codec).known)
+}
+
 fn missing(ladder: &str, codec: VideoCodec) -> Failure {
     let codec = codec.as_str();
     let reason = format!("the ladder {ladder:?} requires a hardware encoder, and no worker encodes {codec} on a GPU");
@@ -103,6 +117,15 @@ mod tests {
                 Choice::Refused(failure) => panic!("{engine}: {}", failure.reason),
             };
             assert_eq!(chosen, expected, "{engine} {h264:?} {av1:?} {waited_ms}");
+        }
+        for (engine, hardware, waited_ms, offer, expected) in [
+            ("prefer-hardware", &[H264][..], HARDWARE_WAIT_MS, none, true),
+            ("prefer-hardware", &[H264], HARDWARE_WAIT_MS - 1, none, false),
+            ("prefer-hardware", &[H264], HARDWARE_WAIT_MS, away, false),
+            ("prefer-hardware", &[], HARDWARE_WAIT_MS, none, false),
+            ("require-hardware", &[H264], HARDWARE_WAIT_MS, none, false),
+        ] {
+            assert_eq!(is_deserted(&ladder(engine), hardware, |_| offer, waited_ms), expected, "{engine} {offer:?}");
         }
         let refused = choose(&ladder("require-hardware"), |_| away, HARDWARE_WAIT_MS);
         assert!(matches!(refused, Choice::Refused(failure) if failure.code == "no-hardware-encoder"));

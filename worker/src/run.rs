@@ -123,7 +123,8 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         metrics,
         devices: Devices::new(headroom.clone(), script.clone()),
     });
-    let checker = Checker { tools: tools.clone(), script, headroom: headroom.clone() };
+    let devices = headroom.node().devices;
+    let checker = Checker { tools: tools.clone(), script, headroom: headroom.clone(), devices };
     let process = Uuid::new_v4();
     // Once more whenever an encoder works that did not, or does not that did.
     while !shutdown.drain.is_cancelled() {

@@ -4,6 +4,7 @@
 mod bad_input;
 mod bench_queue;
 mod first_key;
+mod fleet;
 mod serve;
 mod settings;
 #[path = "../support/mod.rs"]

@@ -65,6 +65,19 @@ impl Farm {
         format!("http://{}", self.scheduler.api)
     }
 
+    /// The worker's machine as an operator sees it, once it says something.
+    fn node_shown(&self, says: &str) -> String {
+        wait_or(
+            "the node",
+            60,
+            || self.worker.said(),
+            || {
+                let ran = self.place.run(&["node", "show", "gpu-1", "--api", &self.url()]);
+                ran.stdout.contains(says).then_some(ran.stdout)
+            },
+        )
+    }
+
     fn submit(&self, priority: &str) -> String {
         let file = self.place.path().canonicalize().unwrap().join("clip.mp4").display().to_string();
         let args = ["submit", &file, "--ladder", "./ladder.yaml", "--priority", priority, "--api", &self.url()];
@@ -127,8 +140,8 @@ fn key(job: &JobRecord) -> String {
 #[test]
 fn a_title_is_made_on_scripted_gpus_and_the_farm_says_that_they_are() {
     let farm = Farm::start("gpus: [{ model: L4 }]", 16, &[]);
-    let shown = farm.place.run(&["node", "show", "gpu-1", "--api", &farm.url()]).ends(0).stdout;
-    assert!(shown.contains("gpu 0: simulated L4") && shown.contains("simulated h264_nvenc"), "{shown}");
+    let shown = farm.node_shown("gpu 0: simulated L4");
+    assert!(shown.contains("simulated h264_nvenc"), "{shown}");
     let id = farm.submit("standard");
     let asset = farm.published(&id);
     assert_eq!(asset["validation"]["state"], "passed", "{asset}");
@@ -148,6 +161,19 @@ fn a_gpu_that_opens_fewer_sessions_than_believed_fails_no_job() {
     for job in farm.records().chunks(&id) {
         assert_eq!((job.state, job.spent, job.failures.len()), (JobState::Done, 0, 0), "{job:?}");
     }
+}
+
+#[test]
+fn a_gpu_that_falls_off_the_bus_is_left_out_and_the_other_goes_on() {
+    let script = "gpus: [{ model: L4, faults: [{ at_s: 1, xid: 79 }] }, { model: L4 }]";
+    let farm = Farm::start(script, 16, &[]);
+    let shown = farm.node_shown("gpu 0: it cannot be asked");
+    assert!(shown.contains("No CUDA capable devices found") && shown.contains("gpu 1: simulated L4"), "{shown}");
+    assert!(farm.worker.metric("framemill_machine_gpu_xids_total") >= 1.0);
+    let id = farm.submit("standard");
+    farm.published(&id);
+    let chunks = farm.records().chunks(&id);
+    assert!(chunks.iter().all(|job| job.lane.to_string().starts_with("transcode.nvenc.") && job.spent == 0));
 }
 
 #[test]

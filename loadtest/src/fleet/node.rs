@@ -41,7 +41,7 @@ const KINDS: [(usize, &str); 5] = [
     (10, "gpus: [{ model: A10 }]"),
 ];
 /// A node whose GPU opens fewer sessions for a while than its driver is known for.
-const LIAR: &str = "gpus: [{ model: '4090', sessions: 8, faults: [{ at_s: 20, for_s: 20, sessions: 3 }] }]";
+const LIAR: &str = "gpus: [{ model: '4090', sessions: 8, faults: [{ at_s: 5, for_s: 15, sessions: 3 }] }]";
 
 /// A device as it is seen from outside.
 #[derive(Clone, Debug)]

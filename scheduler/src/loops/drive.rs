@@ -65,7 +65,12 @@ pub async fn tick(actor: &Actor, id: AssetId) {
     let Some(entry) = actor.view.asset(id) else { return };
     let jobs = actor.view.jobs_of(id);
     let actions = advance(&entry.record, &jobs);
-    if let Err(error) = actor.carry_out(&entry, actions).await {
+    let waits = actions.is_empty();
+    let mut done = actor.carry_out(&entry, actions).await;
+    if waits && done.is_ok() {
+        done = actor.leave_gpus(&entry, &jobs).await;
+    }
+    if let Err(error) = done {
         tracing::warn!(asset = %id, error = %chain(&error), "asset is driven again later");
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Checker {
     pub tools: Toolchain,
     pub script: Option<Script>,
     pub headroom: Headroom,
+    /// Every GPU that encoded when the worker started, whatever became of it.
+    pub devices: Vec<Device>,
 }
 
 impl Checker {
@@ -41,7 +43,9 @@ impl Checker {
         cancel: &CancellationToken,
     ) -> Inventory {
         loop {
-            let shut = self.headroom.is_shut();
+            let faulty =
+                |device: &Device| inventory.gpus.iter().any(|gpu| gpu.index == device.index && gpu.fault.is_some());
+            let shut = self.headroom.is_shut() || self.devices.iter().any(faulty);
             tokio::select! {
                 error = reported.recv() => match error {
                     Some((gpu, xid)) => self.take(gpu, xid),
@@ -61,7 +65,7 @@ impl Checker {
     }
 
     fn take(&self, gpu: Option<u32>, xid: u64) {
-        for device in self.headroom.node().devices {
+        for device in &self.devices {
             // One that has gone does not say which it was.
             if gpu.is_none_or(|gpu| gpu == device.index) {
                 self.headroom.reported(device.index, xid, Instant::now());
@@ -71,8 +75,8 @@ impl Checker {
 
     async fn prove(&self, inventory: &Inventory, cancel: &CancellationToken) -> Inventory {
         let mut now = inventory.clone();
-        for device in self.headroom.node().devices {
-            let answer = self.try_out(&device, cancel).await;
+        for device in &self.devices {
+            let answer = self.try_out(device, cancel).await;
             match &answer {
                 None => self.headroom.reopened(device.index),
                 Some(answer) => self.headroom.shut(device.index, answer.clone()),
