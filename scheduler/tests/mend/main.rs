@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod garbage;
+mod gpus;
 mod hands;
 mod races;
 mod repair;
