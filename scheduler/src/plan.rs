@@ -234,15 +234,17 @@ fn frames_in(millis: u32, probe: &Probe) -> u32 {
 }
 
 /// What decodes a source that a GPU encodes: the GPU where every one with an encoder does (NVIDIA's
-/// decode matrix: 4:2:0 in 8 bits, and HEVC and VP9 in 10), else the processor. So it does at the end of
-/// a title, where a picture may have to be repeated.
+/// decode matrix: 4:2:0 in 8 bits, and HEVC and VP9 in 10), else the processor. So it does where pictures
+/// have to be turned, and at the end of a title, where one may have to be repeated.
 fn decoder(video: &VideoTrack, is_last: bool) -> Decoder {
-    let on_gpu = !is_last
-        && match (video.codec.as_str(), video.pixels.as_str()) {
-            ("h264" | "hevc" | "vp9" | "mpeg2video", "yuv420p" | "yuvj420p") => true,
-            ("hevc" | "vp9", "yuv420p10le") => true,
-            _ => false,
-        };
+    let in_8_bits = ["h264", "hevc", "vp9", "mpeg2video"];
+    let in_10_bits = ["hevc", "vp9"];
+    let codecs: &[&str] = match video.pixels.as_str() {
+        "yuv420p" | "yuvj420p" => &in_8_bits,
+        "yuv420p10le" => &in_10_bits,
+        _ => &[],
+    };
+    let on_gpu = !is_last && !video.turned && codecs.contains(&video.codec.as_str());
     if on_gpu { Decoder::Gpu } else { Decoder::Software }
 }
 

@@ -37,6 +37,9 @@ pub struct VideoTrack {
     /// How its samples lie, as ffmpeg names it: `yuv420p10le`; empty where nobody looked.
     #[serde(default)]
     pub pixels: String,
+    /// Whether it is shown otherwise than it is stored: turned by its rotation.
+    #[serde(default)]
+    pub turned: bool,
     /// Width as shown: turned upright, pixels made square.
     pub width: u32,
     /// Height as shown: turned upright.

@@ -97,7 +97,7 @@ pub(super) async fn report(fleet: &Fleet, book: &Book, samples: Vec<Sample>) -> 
     let mut waits: Vec<Duration> = entries.iter().filter(|entry| !entry.large).filter_map(wait).collect();
     waits.sort_unstable();
     let at = |percent| nearest_rank(&waits, percent).map_or(0.0, |wait: Duration| wait.as_secs_f64());
-    let refused = entries.iter().filter_map(|entry| Some(entry.started?.checked_duration_since(entry.refused?)?));
+    let refused = entries.iter().filter_map(|entry| entry.started?.checked_duration_since(entry.refused?));
     let seconds = |duration: Duration| duration.as_secs_f64();
     FleetReport {
         simulated: true,

@@ -107,6 +107,7 @@ impl Source<'_> {
                 stream: video.index,
                 codec: video.codec_name.clone().unwrap_or_default(),
                 pixels: video.pix_fmt.clone().unwrap_or_default(),
+                turned: tracks::is_turned(video),
                 width,
                 height,
                 interlaced,

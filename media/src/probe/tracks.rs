@@ -62,12 +62,22 @@ fn pixel_shape(stream: &Stream) -> Option<Ratio> {
     sane.then_some(shape)
 }
 
+/// Whether ffmpeg turns the picture, by whatever angle.
+pub(super) fn is_turned(stream: &Stream) -> bool {
+    quarters(stream).is_some_and(|quarters| quarters != 0)
+}
+
 /// Whether ffmpeg turns the picture by a quarter, either way.
 fn is_sideways(stream: &Stream) -> bool {
+    quarters(stream).is_some_and(|quarters| quarters % 2 == 1)
+}
+
+/// How often ffmpeg turns the picture by a quarter, 0 to 3.
+fn quarters(stream: &Stream) -> Option<i64> {
     let degrees = stream.side_data_list.iter().find_map(|data| data.rotation);
     // `rotate` is what containers wrote before they had matrices, and old ffprobes repeat.
     let degrees = degrees.or_else(|| stream.tag("rotate").and_then(|text| text.parse().ok()));
-    degrees.is_some_and(|degrees| degrees.is_finite() && ((degrees / 90.0).round() as i64).rem_euclid(2) == 1)
+    degrees.filter(|degrees| degrees.is_finite()).map(|degrees| ((degrees / 90.0).round() as i64).rem_euclid(4))
 }
 
 /// The sound tracks, in stream order.

@@ -78,6 +78,7 @@ fn probe(frames: u64) -> Probe {
             stream: 0,
             codec: "h264".to_owned(),
             pixels: "yuv420p".to_owned(),
+            turned: false,
             width: 1280,
             height: 720,
             interlaced: false,

@@ -26,6 +26,7 @@ fn probe() -> Probe {
             stream: 0,
             codec: "h264".to_owned(),
             pixels: "yuv420p".to_owned(),
+            turned: false,
             width: 1280,
             height: 720,
             interlaced: false,

@@ -257,6 +257,7 @@ fn probed(_: &JobRecord) -> JobOutput {
             stream: 0,
             codec: "h264".to_owned(),
             pixels: "yuv420p".to_owned(),
+            turned: false,
             width: 1280,
             height: 720,
             interlaced: false,
