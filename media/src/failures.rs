@@ -67,6 +67,14 @@ const SIGNS: &[Sign] = &[
         "the GPU opens no more encode sessions",
         None,
     ),
+    // What newer drivers say of the same.
+    sign(
+        "OpenEncodeSessionEx failed: incompatible client key",
+        Class::Resource,
+        "encoder-sessions",
+        "the GPU opens no more encode sessions",
+        None,
+    ),
     sign("CUDA_ERROR_OUT_OF_MEMORY", Class::Resource, "video-memory", "the GPU has no memory left", None),
     sign("Failed creating CUDA context", Class::Resource, "video-memory", "the GPU has no memory left", None),
     sign(

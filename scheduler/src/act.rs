@@ -49,6 +49,8 @@ pub struct Actor {
     pub store: Store,
     /// What the records say.
     pub view: View,
+    /// How long GPUs that nobody has any more are waited for, milliseconds.
+    pub hardware_wait_ms: i64,
     /// Generations whose entry manifests this process has seen to be right.
     pub(crate) entries_right: Mutex<HashSet<(AssetId, Generation)>>,
 }
@@ -56,7 +58,8 @@ pub struct Actor {
 impl Actor {
     /// An actor that has seen nothing yet.
     pub fn new(queue: Queue, store: Store, view: View) -> Self {
-        Self { queue, store, view, entries_right: Mutex::default() }
+        let hardware_wait_ms = engine::HARDWARE_WAIT_MS;
+        Self { queue, store, view, hardware_wait_ms, entries_right: Mutex::default() }
     }
 
     /// Carries out what was decided about an asset.
@@ -128,7 +131,8 @@ impl Actor {
             Choice::Refused(failure) => return self.fail(entry, failure).await,
         };
         let Some(slots) = self.view.slots(!hardware.is_empty()) else { return Ok(()) };
-        let record = AssetRecord { slots, hardware, ..asset.clone() };
+        let v = AssetRecord::version_for(&hardware);
+        let record = AssetRecord { v, slots, hardware, ..asset.clone() };
         fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
     }
 
@@ -139,19 +143,21 @@ impl Actor {
         if asset.state != AssetState::Accepted || asset.hardware.is_empty() || asset.anew > 0 {
             return Ok(());
         }
+        let now_ms = now_ms();
         let waits = |job: &&Arc<JobSummary>| {
             let generation = asset.generation.number;
             (job.state, job.lane.demand(), job.generation) == (JobState::Ready, Some(Demand::Nvenc), generation)
+                && now_ms - job.ready_ms >= self.hardware_wait_ms
         };
-        let Some(ready_ms) = jobs.iter().filter(waits).map(|job| job.ready_ms).min() else { return Ok(()) };
-        let now_ms = now_ms();
+        let waiting: Vec<_> = jobs.iter().filter(waits).filter_map(|job| job.lane.codec()).collect();
         let offered = |codec| self.view.offered(codec, now_ms);
-        if !engine::is_deserted(&asset.ladder, &asset.hardware, offered, now_ms - ready_ms) {
+        if !engine::is_deserted(&asset.ladder, &waiting, offered, self.hardware_wait_ms) {
             return Ok(());
         }
         tracing::warn!(asset = %asset.id, "planned anew: no worker is left that encodes it on a GPU");
         let generation = generation(asset.generation.number + 1);
-        let anew = AssetRecord { generation, slots: 0, hardware: Vec::new(), anew: 1, ..asset.clone() };
+        let v = AssetRecord::version_for(&[]);
+        let anew = AssetRecord { v, generation, slots: 0, hardware: Vec::new(), anew: 1, ..asset.clone() };
         fenced_is_done(self.queue.assets().update(&asset.id.to_string(), &anew, entry.revision).await)
     }
 

@@ -22,6 +22,9 @@ pub struct Offered {
     pub known: bool,
     /// How long the oldest job that demands it waits, milliseconds.
     pub oldest_wait_ms: i64,
+    /// How long nobody was heard who would, milliseconds; as long as this scheduler has listened where
+    /// nobody ever was. One that has just started knows nothing of who is there.
+    pub unheard_ms: i64,
 }
 
 /// What was decided.
@@ -46,7 +49,7 @@ pub fn choose(ladder: &Ladder, offered: impl Fn(VideoCodec) -> Offered, waited_m
         let offer = offered(codec);
         match ladder.engine {
             EnginePolicy::RequireHardware if offer.takes => hardware.push(codec),
-            EnginePolicy::RequireHardware if waited_ms < HARDWARE_WAIT_MS => return Choice::Wait,
+            EnginePolicy::RequireHardware if waited_ms.min(offer.unheard_ms) < HARDWARE_WAIT_MS => return Choice::Wait,
             EnginePolicy::RequireHardware => return Choice::Refused(missing(&ladder.name, codec)),
             _ if offer.takes && offer.oldest_wait_ms < BUSY_WAIT_MS => hardware.push(codec),
             _ if !offer.takes && offer.known && waited_ms < HARDWARE_WAIT_MS => return Choice::Wait,
@@ -56,18 +59,19 @@ pub fn choose(ladder: &Ladder, offered: impl Fn(VideoCodec) -> Offered, waited_m
     Choice::Planned(hardware)
 }
 
-/// Whether a title that waits for GPUs is planned anew for what there is: its ladder only prefers them,
-/// and for as long as its oldest such job waits nobody was heard who has one. `waited_ms`: since that job
-/// was made ready.
+/// Whether a title that waits for GPUs is planned anew for what there is: its ladder only prefers them, and
+/// for `wait_ms` nobody was heard who has one for a codec of `waiting`, whose jobs have waited that long.
 pub fn is_deserted(
     ladder: &Ladder,
-    hardware: &[VideoCodec],
+    waiting: &[VideoCodec],
     offered: impl Fn(VideoCodec) -> Offered,
-    waited_ms: i64,
+    wait_ms: i64,
 ) -> bool {
-    ladder.engine == EnginePolicy::PreferHardware
-        && waited_ms >= HARDWARE_WAIT_MS
-        && hardware.iter().any(|codec| !offered(*codec).known)
+    let gone = |codec: &VideoCodec| {
+        let offer = offered(*codec);
+        !offer.known && offer.unheard_ms >= wait_ms
+    };
+    ladder.engine == EnginePolicy::PreferHardware && waiting.iter().any(gone)
 }
 
 fn missing(ladder: &str, codec: VideoCodec) -> Failure {
@@ -94,9 +98,9 @@ mod tests {
     fn a_gpu_is_used_where_one_takes_jobs_and_waited_for_where_one_may_come_back() {
         use VideoCodec::{Av1, H264};
         let none = Offered::default();
-        let takes = Offered { takes: true, known: true, oldest_wait_ms: 0 };
-        let away = Offered { takes: false, known: true, oldest_wait_ms: 0 };
-        let busy = Offered { takes: true, known: true, oldest_wait_ms: BUSY_WAIT_MS };
+        let takes = Offered { takes: true, known: true, oldest_wait_ms: 0, unheard_ms: 0 };
+        let away = Offered { takes: false, known: true, oldest_wait_ms: 0, unheard_ms: 0 };
+        let busy = Offered { takes: true, known: true, oldest_wait_ms: BUSY_WAIT_MS, unheard_ms: 0 };
         let planned = |codecs: &[VideoCodec]| Some(codecs.to_vec());
         for (engine, h264, av1, waited_ms, expected) in [
             ("software", takes, takes, 0, planned(&[])),
@@ -118,16 +122,21 @@ mod tests {
             };
             assert_eq!(chosen, expected, "{engine} {h264:?} {av1:?} {waited_ms}");
         }
-        for (engine, hardware, waited_ms, offer, expected) in [
-            ("prefer-hardware", &[H264][..], HARDWARE_WAIT_MS, none, true),
-            ("prefer-hardware", &[H264], HARDWARE_WAIT_MS - 1, none, false),
-            ("prefer-hardware", &[H264], HARDWARE_WAIT_MS, away, false),
-            ("prefer-hardware", &[], HARDWARE_WAIT_MS, none, false),
-            ("require-hardware", &[H264], HARDWARE_WAIT_MS, none, false),
+        let gone = Offered { unheard_ms: HARDWARE_WAIT_MS, ..none };
+        for (engine, waiting, offer, expected) in [
+            ("prefer-hardware", &[H264][..], gone, true),
+            // This scheduler has only just begun to listen.
+            ("prefer-hardware", &[H264], none, false),
+            ("prefer-hardware", &[H264], away, false),
+            ("prefer-hardware", &[], gone, false),
+            ("require-hardware", &[H264], gone, false),
         ] {
-            assert_eq!(is_deserted(&ladder(engine), hardware, |_| offer, waited_ms), expected, "{engine} {offer:?}");
+            let found = is_deserted(&ladder(engine), waiting, |_| offer, HARDWARE_WAIT_MS);
+            assert_eq!(found, expected, "{engine} {offer:?}");
         }
-        let refused = choose(&ladder("require-hardware"), |_| away, HARDWARE_WAIT_MS);
+        let waits = choose(&ladder("require-hardware"), |_| away, HARDWARE_WAIT_MS);
+        assert_eq!(waits, Choice::Wait, "it was heard a moment ago");
+        let refused = choose(&ladder("require-hardware"), |_| gone, HARDWARE_WAIT_MS);
         assert!(matches!(refused, Choice::Refused(failure) if failure.code == "no-hardware-encoder"));
     }
 }

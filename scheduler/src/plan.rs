@@ -237,11 +237,12 @@ fn frames_in(millis: u32, probe: &Probe) -> u32 {
 /// decode matrix: 4:2:0 in 8 bits, and HEVC and VP9 in 10), else the processor. So it does where pictures
 /// have to be turned, and at the end of a title, where one may have to be repeated.
 fn decoder(video: &VideoTrack, is_last: bool) -> Decoder {
-    let in_8_bits = ["h264", "hevc", "vp9", "mpeg2video"];
-    let in_10_bits = ["hevc", "vp9"];
+    // What is not of the usual range is converted by one side and passed on by the other: all chunks go the
+    // same way then. Older decoders end at 4096 pixels.
     let codecs: &[&str] = match video.pixels.as_str() {
-        "yuv420p" | "yuvj420p" => &in_8_bits,
-        "yuv420p10le" => &in_10_bits,
+        "yuv420p" if video.width.max(video.height) > 4096 => &["hevc", "vp9"],
+        "yuv420p" => &["h264", "hevc", "vp9", "mpeg2video"],
+        "yuv420p10le" => &["hevc", "vp9"],
         _ => &[],
     };
     let on_gpu = !is_last && !video.turned && codecs.contains(&video.codec.as_str());

@@ -174,7 +174,6 @@ struct Shared {
     unsent: Notify,
 }
 
-#[derive(Default)]
 struct State {
     assets: BTreeMap<AssetId, Arc<AssetEntry>>,
     jobs: HashMap<JobId, Arc<JobSummary>>,
@@ -183,9 +182,31 @@ struct State {
     unsent: BTreeSet<Unsent>,
     /// Who was heard, by process.
     heard: HashMap<Uuid, Heard>,
+    /// When somebody was heard last who encodes a codec on a GPU.
+    gpus_heard: HashMap<VideoCodec, Instant>,
+    /// Since when this view listens.
+    since: Instant,
     load: Load,
     assets_current: bool,
     jobs_current: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            assets: BTreeMap::new(),
+            jobs: HashMap::new(),
+            jobs_of: HashMap::new(),
+            dirty: BTreeSet::new(),
+            unsent: BTreeSet::new(),
+            heard: HashMap::new(),
+            gpus_heard: HashMap::new(),
+            since: Instant::now(),
+            load: Load::default(),
+            assets_current: false,
+            jobs_current: false,
+        }
+    }
 }
 
 /// A process as its last heartbeat told.
@@ -318,9 +339,11 @@ impl View {
     pub fn offered(&self, codec: VideoCodec, now_ms: i64) -> Offered {
         let state = self.state();
         let able = || state.workers().filter(|worker| worker.hardware.contains(&codec));
+        let last = state.gpus_heard.get(&codec).copied().unwrap_or(state.since);
+        let unheard_ms = i64::try_from(last.elapsed().as_millis()).unwrap_or(i64::MAX);
         // Not every job is looked at where nobody has a GPU.
         if able().next().is_none() {
-            return Offered::default();
+            return Offered { unheard_ms, ..Offered::default() };
         }
         let demands = |job: &&Arc<JobSummary>| {
             job.state == JobState::Ready && (job.lane.demand(), job.lane.codec()) == (Some(Demand::Nvenc), Some(codec))
@@ -329,6 +352,7 @@ impl View {
         Offered {
             takes: able().any(|worker| worker.slots > 0),
             known: true,
+            unheard_ms,
             oldest_wait_ms: oldest.map_or(0, |ready_ms| now_ms - ready_ms),
         }
     }
@@ -485,6 +509,7 @@ impl View {
         };
         let mut state = self.state();
         state.heard.retain(|_, heard| heard.at.elapsed() < HEARD_WITHIN);
+        state.gpus_heard.extend(beat.hardware.iter().map(|codec| (*codec, Instant::now())));
         let before = state.heard.insert(beat.process, heard);
         // Only workers encode.
         let comes = beat.slots > 0 && before.is_none_or(|before| before.slots == 0);

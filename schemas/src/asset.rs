@@ -15,8 +15,8 @@ use crate::{
     trace::TraceContext,
 };
 
-/// Format of asset records written by this version.
-pub const ASSET_VERSION: u32 = 1;
+/// Newest format of asset records that this version reads.
+pub const ASSET_VERSION: u32 = 2;
 
 /// Where an asset is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -168,6 +168,12 @@ pub struct Shown {
 }
 
 impl AssetRecord {
+    /// Oldest format that knows what is planned on which hardware. An older scheduler that did not would plan
+    /// other jobs under the same names.
+    pub fn version_for(hardware: &[VideoCodec]) -> u32 {
+        if hardware.is_empty() { 1 } else { ASSET_VERSION }
+    }
+
     /// The repair that is under way.
     pub fn repairing(&self) -> Option<&Repair> {
         let repair = self.repair.as_ref()?;

@@ -14,8 +14,9 @@ use crate::{
     trace::TraceContext,
 };
 
-/// Format of job records written by this version.
-pub const JOB_VERSION: u32 = 1;
+/// Newest format of job records that this version reads. It is written only where it is needed, so that
+/// an older farm beside this one goes on with everything else.
+pub const JOB_VERSION: u32 = 2;
 /// Most failures kept in a record; the oldest go first.
 pub const FAILURES_MAX: usize = 16;
 
@@ -158,7 +159,7 @@ impl JobRecord {
         ready_ms: i64,
     ) -> Self {
         Self {
-            v: JOB_VERSION,
+            v: lane.job_version(),
             id: JobId::derive(asset, generation, &unit, 0),
             key: job_key(&spec, 0),
             asset,

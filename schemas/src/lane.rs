@@ -177,6 +177,14 @@ impl Lane {
         }
     }
 
+    /// Oldest format of job records that knows it: GPUs and channels came with the second.
+    pub const fn job_version(self) -> u32 {
+        match self {
+            Self::Encode { engine: Demand::Nvenc, .. } | Self::Encode { priority: Priority::Live, .. } => 2,
+            Self::Encode { .. } | Self::Plain { .. } => 1,
+        }
+    }
+
     /// The codec that must be encoded to serve it; `None` where it needs no encoder.
     pub const fn codec(self) -> Option<VideoCodec> {
         match self {

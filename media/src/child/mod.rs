@@ -141,6 +141,8 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Child, Failure> {
         // An inherited http_proxy would capture loopback addresses, and FFREPORT would write files.
         .env_clear()
         .env("LC_ALL", "C")
+        // By default CUDA counts the fastest GPU first; the driver, whose numbers jobs are given, by the bus.
+        .env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         // One encoder writes pages of settings to stderr whatever ffmpeg's own level is.
         .env("SVT_LOG", "1")
         .stdin(if start.stdin { Stdio::piped() } else { Stdio::null() })

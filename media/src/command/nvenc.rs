@@ -14,6 +14,8 @@ use crate::encoder::Encoder;
 
 /// Surfaces beside those a decoder needs: each rung's scaler and encoder hold some.
 const EXTRA_SURFACES: &str = "16";
+/// Largest constant-quality value that every version takes.
+const QUALITY_MAX: u8 = 51;
 /// The deinterlacer of a GPU, with as many pictures as before.
 pub(super) const DEINTERLACE: &str = ",yadif_cuda=mode=send_frame";
 /// From the processor's pictures, whatever they are, to the GPU's.
@@ -78,7 +80,8 @@ pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec, gpu: u32) -> Vec<St
         }
         RateControl::Quality { quality, maxrate_kbps } => {
             add("-b:v", "0");
-            add("-cq", &quality.to_string());
+            // Its scale ends at 51 for AV1 too in some versions.
+            add("-cq", &quality.min(QUALITY_MAX).to_string());
             maxrate_kbps
         }
     };

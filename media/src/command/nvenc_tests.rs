@@ -110,7 +110,7 @@ fn tunings() -> Vec<RungSpec> {
         NvencTuning { b_ref: BReference::Disabled, spatial_aq: false, ..base() },
     ]);
     let average = RateControl::Average { bitrate_kbps: 800, maxrate_kbps: 1200 };
-    let quality = RateControl::Quality { quality: 23, maxrate_kbps: Some(900) };
+    let quality = RateControl::Quality { quality: 63, maxrate_kbps: Some(900) };
     tunings.iter().flat_map(|tuning| [rung(*tuning, average), rung(*tuning, quality)]).collect()
 }
 

@@ -39,6 +39,10 @@ pub const OUTAGES: [&str; 8] = [
 /// job, or this one once it has looked again.
 pub const GIVEN_BACK: [&str; 3] = ["encoder-sessions", "video-memory", "yielded"];
 
+/// Attempts at a job that may end without one being spent before such an end counts: a job that needs
+/// more than any device has would go round for ever.
+const GIVEN_BACK_MAX: u32 = 16;
+
 /// How long a hint rests after an outage.
 const REST: Duration = Duration::from_secs(5);
 /// How long the end of an attempt is waited for once the process stops.
@@ -53,7 +57,7 @@ impl<H: Handler> Runner<H> {
             tracing::warn!(job = %held.job.id, "the claim was lost; what was made is dropped");
             return Ended::Idle;
         }
-        let mut outcome = self.outcome(result, held.recalled);
+        let mut outcome = self.outcome(result, &held);
         let ended = match &outcome {
             Outcome::Released { rest } if !rest.is_zero() => Ended::Outage,
             Outcome::Released { .. } => Ended::Idle,
@@ -109,15 +113,16 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    fn outcome(&self, result: Result<JobOutput, Failure>, recalled: bool) -> Outcome {
+    fn outcome(&self, result: Result<JobOutput, Failure>, held: &Held) -> Outcome {
+        let unspent = held.job.attempt.saturating_sub(held.job.spent);
         match result {
             Ok(output) => Outcome::Made(Box::new(output)),
-            Err(_) if recalled || self.stop.is_cancelled() => Outcome::Released { rest: Duration::ZERO },
+            Err(_) if held.recalled || self.stop.is_cancelled() => Outcome::Released { rest: Duration::ZERO },
             Err(failure) if OUTAGES.contains(&failure.code.as_str()) => {
                 tracing::warn!(reason = failure.reason, "an outage ended an attempt");
                 Outcome::Released { rest: REST }
             }
-            Err(failure) if GIVEN_BACK.contains(&failure.code.as_str()) => {
+            Err(failure) if GIVEN_BACK.contains(&failure.code.as_str()) && unspent <= GIVEN_BACK_MAX => {
                 tracing::info!(reason = failure.reason, "a job is given back");
                 Outcome::Released { rest: Duration::ZERO }
             }

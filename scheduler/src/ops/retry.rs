@@ -31,6 +31,7 @@ fn decide(asset: &AssetRecord, generation: Generation, revision: u64, now_ms: i6
                 state: AssetState::Accepted,
                 generation,
                 slots: 0,
+                v: AssetRecord::version_for(&[]),
                 hardware: Vec::new(),
                 failure: None,
                 ended_ms: 0,

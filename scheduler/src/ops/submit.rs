@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use framemill_queue::{Queue, RecordError};
 use framemill_schemas::{
-    asset::{ASSET_VERSION, AssetRecord, AssetState},
+    asset::{AssetRecord, AssetState},
     field_error::FieldError,
     ids::{AssetId, Tenant},
     source::Source,
@@ -110,7 +110,7 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
 
     let now_ms = now_ms();
     let mut asset = AssetRecord {
-        v: ASSET_VERSION,
+        v: AssetRecord::version_for(&[]),
         id,
         tenant: parts.tenant,
         source,

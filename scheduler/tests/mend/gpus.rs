@@ -13,7 +13,7 @@ use crate::world::World;
 #[tokio::test]
 async fn a_title_that_only_prefers_gpus_is_planned_anew_when_they_are_gone() {
     let world = World::new().await;
-    let scheduler = world.scheduler().await;
+    let mut scheduler = world.scheduler().await;
     let id = scheduler.submit().await;
     scheduler.change(id, |asset| (asset.slots, asset.hardware) = (2, vec![VideoCodec::H264])).await;
     let planned = |generation: u32| {
@@ -38,6 +38,10 @@ async fn a_title_that_only_prefers_gpus_is_planned_anew_when_they_are_gone() {
         job.ready_ms = 1;
         scheduler.queue.jobs().update(&key, &job, revision).await.unwrap();
     }
+    // A scheduler that has only just begun to listen does not judge.
+    scheduler.tick(id).await;
+    assert_eq!(scheduler.asset(id).await.generation.number, 1);
+    scheduler.actor.hardware_wait_ms = 0;
     scheduler.tick(id).await;
     let anew = scheduler.asset(id).await;
     assert_eq!((anew.generation.number, anew.slots, anew.hardware.len(), anew.anew), (2, 0, 0, 1));
