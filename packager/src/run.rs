@@ -72,8 +72,6 @@ pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
         lanes: Lane::all(&KINDS),
         slots,
         encodes: Vec::new(),
-        hardware: Vec::new(),
-        engines: 0,
         lease: LEASE,
         gate,
     };

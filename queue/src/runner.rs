@@ -50,12 +50,8 @@ pub struct RunnerConfig {
     pub lanes: Vec<Lane>,
     /// Jobs it runs at once that need no GPU.
     pub slots: usize,
-    /// Codecs it encodes.
+    /// Codecs it encodes without a GPU.
     pub encodes: Vec<VideoCodec>,
-    /// Codecs it encodes on a GPU.
-    pub hardware: Vec<VideoCodec>,
-    /// Encoders of its GPUs.
-    pub engines: u32,
     /// How long it may fall silent before its jobs are given to others.
     pub lease: Duration,
     /// Closed while something it needs is away: it then takes nothing, and what runs goes on.

@@ -363,7 +363,7 @@ impl View {
         let state = self.state();
         let mut workers = state.workers().peekable();
         workers.peek()?;
-        Some(workers.any(|worker| worker.encodes.contains(&codec)))
+        Some(workers.any(|worker| worker.encodes.contains(&codec) || worker.hardware.contains(&codec)))
     }
 
     /// Whether every record that was stored at the start has been seen.

@@ -112,7 +112,7 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let now = Now::default();
     let (xids, mut reported) = mpsc::unbounded_channel();
     let source = script.clone().map_or(readings::Source::Driver, readings::Source::Script);
-    let _readings = readings::start(source, &now, xids);
+    let _readings = readings::start(source, &now, xids.clone());
     let metrics = Metrics::new();
     let held = Held::new(HELD_KIB_MAX, gate.clone(), metrics.clone());
     let headroom = Headroom::new(headroom::Node::of(&inventory, &config.headroom, slots), &config.headroom, now);
@@ -121,34 +121,35 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         tools: tools.clone(),
         uploader: Uploader::new(store, held),
         metrics,
-        devices: Devices::new(headroom.clone(), script.clone()),
+        devices: Devices::new(headroom.clone(), script.clone()).checked_by(xids),
     });
     let devices = headroom.node().devices;
     let checker = Checker { tools: tools.clone(), script, headroom: headroom.clone(), devices };
     let process = Uuid::new_v4();
-    // Once more whenever an encoder works that did not, or does not that did.
+    // Once more whenever an encoder of the processor works that did not.
     while !shutdown.drain.is_cancelled() {
         inventory.encoders.iter().for_each(warn);
         let encodes = inventory.encodes(Engine::Software);
         headroom.refit(headroom::Node::of(&inventory, &config.headroom, slots));
-        let offer = headroom.node();
-        let hardware = offer.hardware();
-        let trial = {
-            let (tools, encodes) = (tools.clone(), encodes.clone());
-            move || canary::trial(&tools, &encodes)
-        };
-        let member = Member { node: node.clone(), role: role(slots, encodes.clone(), inventory.clone()) };
+        for gpu in &inventory.gpus {
+            gpu.fault.iter().for_each(|fault| headroom.shut(gpu.index, fault.clone()));
+        }
+        let hardware = headroom.node().hardware();
         let (says, standing) = watch::channel(Standing::UNKNOWN);
-        let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
+        let join = |inventory: &Inventory| {
+            let (tools, encodes) = (tools.clone(), encodes.clone());
+            let member = Member { node: node.clone(), role: role(slots, encodes.clone(), inventory.clone()) };
+            let trial = move || canary::trial(&tools, &encodes);
+            AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says.clone(), trial)))
+        };
+        let mut _member = join(&inventory);
         let runner = RunnerConfig {
             node: node.clone(),
             process,
             role: ROLE,
             lanes: lanes(&encodes, &hardware),
             slots,
-            encodes,
-            hardware,
-            engines: offer.engines(),
+            encodes: encodes.clone(),
             lease: LEASE,
             gate: gate.clone(),
         };
@@ -158,12 +159,21 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         let served =
             runner::serve_within(queue.clone(), runner, room, standing, jobs.clone(), drain.clone(), stop.clone());
         let mut served = std::pin::pin!(served);
-        tokio::select! {
-            served = &mut served => return Ok(served?),
-            mended = inventory::mended(&tools, &inventory, &stop) => inventory = mended,
-            changed = checker.changed(&mut reported, &inventory, &stop) => inventory = changed,
+        loop {
+            tokio::select! {
+                served = &mut served => return Ok(served?),
+                mended = inventory::mended(&tools, &inventory, &stop) => {
+                    inventory = mended;
+                    break;
+                }
+                // One GPU of several: the others go on, and the record says so.
+                changed = checker.changed(&mut reported, &inventory, &stop) => {
+                    inventory = changed;
+                    _member = join(&inventory);
+                }
+            }
         }
-        tracing::info!("what the machine encodes with has changed; what runs is finished first");
+        tracing::info!("an encoder works that did not; what runs is finished first");
         drain.cancel();
         served.await?;
     }

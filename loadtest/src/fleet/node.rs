@@ -88,8 +88,6 @@ impl Node {
             lanes: Lane::all(&[JobKind::Transcode]).into_iter().filter(serves).collect(),
             slots: 1,
             encodes: Vec::new(),
-            engines: offer.engines(),
-            hardware: hardware.clone(),
             lease: LEASE,
             gate: Gate::default(),
         };

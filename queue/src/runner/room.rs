@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framemill_schemas::{lane::Lane, load::Load};
+use framemill_schemas::{
+    ladder::VideoCodec,
+    lane::{Lane, Priority},
+    load::Load,
+};
 use uuid::Uuid;
 
 /// A job that asks for room, as its hint tells.
@@ -51,6 +55,9 @@ pub trait Room: Send + Sync + 'static {
 
     /// The claim whose end would let a more urgent job start, if there is one.
     fn makes_room(&self, ask: &Ask) -> Option<Uuid>;
+
+    /// Codecs that devices of it encode now, and how many encoders these have.
+    fn hardware(&self) -> (Vec<VideoCodec>, u32);
 
     /// When to look again though nothing started or ended.
     fn due(&self) -> Option<Instant>;
@@ -100,6 +107,10 @@ impl Room for Slots {
         None
     }
 
+    fn hardware(&self) -> (Vec<VideoCodec>, u32) {
+        (Vec::new(), 0)
+    }
+
     fn due(&self) -> Option<Instant> {
         None
     }
@@ -115,22 +126,43 @@ impl Room for Slots {
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest time for which room is kept; then another node may try.
 pub(super) const KEEP_MAX: Duration = Duration::from_secs(90);
+/// Deliveries after which a job counts as passed on, of a channel and of a title: somebody else may have
+/// had room for it all the time.
+const PASSED_LIVE: i64 = 2;
+const PASSED: i64 = 3;
+/// How long a job that can never run here is left to others; then it is taken, and fails with its reason:
+/// one that fits nowhere must not wait without a word.
+pub(super) const HOPELESS: Duration = Duration::from_secs(1800);
+
+/// A job that was offered to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub priority: Priority,
+    /// Since its hint was published.
+    pub age: Duration,
+    /// How often that was delivered.
+    pub delivered: i64,
+}
 
 /// What becomes of a job that was offered to a node. Pure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     Take(Option<u32>),
-    /// It is held on to until there is room.
+    /// It is held on to until there is room, in place of one that is held on to already.
     Keep,
     /// Others may have room for it.
     Pass,
 }
 
-/// Decides on a job that has waited for `age`, on a node that keeps room for another one or not.
-pub(super) fn decide(offer: &Offer, is_live: bool, age: Duration, keeps_one: bool) -> Decision {
+/// Decides on a job, on a node that keeps room for another one of priority `keeps`, or for none.
+pub(super) fn decide(offer: &Offer, job: Candidate, keeps: Option<Priority>) -> Decision {
+    let Candidate { priority, age, delivered } = job;
+    let is_live = priority == Priority::Live;
     match offer {
         Offer::Take(seat) => Decision::Take(*seat),
-        Offer::Wait(_) if !keeps_one && (is_live || age >= PATIENCE) => Decision::Keep,
+        Offer::Wait(_) if is_live && delivered >= PASSED_LIVE && keeps != Some(Priority::Live) => Decision::Keep,
+        Offer::Wait(_) if keeps.is_none() && age >= PATIENCE && delivered >= PASSED => Decision::Keep,
+        Offer::Never(_) if age >= HOPELESS => Decision::Take(None),
         Offer::Wait(_) | Offer::Never(_) => Decision::Pass,
     }
 }
@@ -141,17 +173,24 @@ mod tests {
 
     #[test]
     fn a_job_is_held_on_to_once_it_was_passed_on_for_long() {
+        use Priority::{Bulk, Live};
         let (wait, never) = (Offer::Wait(String::new()), Offer::Never(String::new()));
         let young = Duration::from_secs(1);
-        for (offer, is_live, age, keeps_one, expected) in [
-            (&Offer::Take(Some(2)), false, young, true, Decision::Take(Some(2))),
-            (&wait, false, young, false, Decision::Pass),
-            (&wait, false, PATIENCE, false, Decision::Keep),
-            (&wait, false, PATIENCE, true, Decision::Pass),
-            (&wait, true, young, false, Decision::Keep),
-            (&never, true, PATIENCE, false, Decision::Pass),
+        for (offer, priority, age, delivered, keeps, expected) in [
+            (&Offer::Take(Some(2)), Bulk, young, 1, Some(Bulk), Decision::Take(Some(2))),
+            (&wait, Bulk, young, 9, None, Decision::Pass),
+            (&wait, Bulk, PATIENCE, 9, None, Decision::Keep),
+            (&wait, Bulk, PATIENCE, 1, None, Decision::Pass),
+            (&wait, Bulk, PATIENCE, 9, Some(Bulk), Decision::Pass),
+            (&wait, Live, young, 1, None, Decision::Pass),
+            (&wait, Live, young, 2, None, Decision::Keep),
+            (&wait, Live, young, 2, Some(Bulk), Decision::Keep),
+            (&wait, Live, young, 2, Some(Live), Decision::Pass),
+            (&never, Live, PATIENCE, 9, None, Decision::Pass),
+            (&never, Bulk, HOPELESS, 9, None, Decision::Take(None)),
         ] {
-            assert_eq!(decide(offer, is_live, age, keeps_one), expected, "{offer:?} {is_live} {age:?} {keeps_one}");
+            let job = Candidate { priority, age, delivered };
+            assert_eq!(decide(offer, job, keeps), expected, "{offer:?} {job:?} {keeps:?}");
         }
     }
 }

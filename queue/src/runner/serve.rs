@@ -31,7 +31,7 @@ use super::{
     now_ms,
     pulls::{Arrival, Pulls},
     rest::Rest,
-    room::{self, Ask, Decision, KEEP_MAX, Offer, Room, Slots},
+    room::{self, Ask, Candidate, Decision, KEEP_MAX, Offer, Room, Slots},
 };
 use crate::{error::QueueError, nodes::Standing, queue::Queue};
 
@@ -192,13 +192,13 @@ impl<H: Handler> Loop<H> {
         let resting = self.work.rest.until(now).is_some();
         let shut = !self.takes() || !self.runner.config.gate.is_open() || resting;
         self.look_at_kept(shut, now).await;
-        let keeps_one = self.kept.is_some();
+        let keeps = self.kept.as_ref().map(|kept| kept.hint.ask.lane.priority());
         let lanes = &self.runner.config.lanes;
-        let mut desk = Desk { room: self.room.as_mut(), lanes, shut, keeps_one, now_ms: now_ms() };
+        let mut desk = Desk { room: self.room.as_mut(), lanes, shut, keeps, now_ms: now_ms() };
         for step in self.intake.plan(&mut desk, now) {
             match step {
                 Step::Take(hint, seat) => self.start(hint, seat),
-                Step::Keep(hint) => self.keep(hint, now),
+                Step::Keep(hint) => self.keep(hint, now).await,
                 Step::Refuse(hint, pause) => self.give_back(hint, pause).await,
                 Step::Try { lane, serial } => self.pulls.try_now(lane, serial).await,
                 Step::Stand { lane, serial } => self.pulls.stand(lane, serial).await,
@@ -210,8 +210,11 @@ impl<H: Handler> Loop<H> {
         self.runner.queue.link.tell(hint.message.ack_with(AckKind::Nak(pause))).await;
     }
 
-    /// Room is kept for this one from now on.
-    fn keep(&mut self, hint: Offered, now: Instant) {
+    /// Room is kept for this one from now on, and no longer for another.
+    async fn keep(&mut self, hint: Offered, now: Instant) {
+        if let Some(before) = self.kept.take() {
+            self.give_back(before.hint, None).await;
+        }
         tracing::debug!(lane = %hint.ask.lane, "room is kept for a job until there is enough");
         self.room.keep(Some(hint.ask));
         self.kept = Some(Kept { hint, since: now });
@@ -273,6 +276,7 @@ impl<H: Handler> Loop<H> {
 
     async fn beat(&mut self) {
         let waiting = self.waiting();
+        let (hardware, engines) = self.room.hardware();
         let config = &self.runner.config;
         let heartbeat = Heartbeat {
             v: HEARTBEAT_VERSION,
@@ -281,8 +285,8 @@ impl<H: Handler> Loop<H> {
             role: config.role.to_owned(),
             nonces: self.work.claims.values().map(|claim| claim.nonce).collect(),
             encodes: config.encodes.clone(),
-            hardware: config.hardware.clone(),
-            engines: config.engines,
+            hardware,
+            engines,
             waiting,
             slots: if !self.takes() { 0 } else { u32::try_from(config.slots).unwrap_or(u32::MAX) },
         };
@@ -352,6 +356,8 @@ struct Offered {
     claim: Uuid,
     /// When it was published, Unix milliseconds.
     published_ms: i64,
+    /// How often it was delivered.
+    delivered: i64,
 }
 
 impl Offered {
@@ -363,7 +369,8 @@ impl Offered {
             .ok()
             .and_then(|info| i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).ok())
             .unwrap_or_else(now_ms);
-        Self { message, ask: Ask { lane, load }, claim: Uuid::new_v4(), published_ms }
+        let delivered = message.info().map_or(1, |info| info.delivered);
+        Self { message, ask: Ask { lane, load }, claim: Uuid::new_v4(), published_ms, delivered }
     }
 }
 
@@ -372,7 +379,7 @@ struct Desk<'a> {
     room: &'a mut dyn Room,
     lanes: &'a [Lane],
     shut: bool,
-    keeps_one: bool,
+    keeps: Option<Priority>,
     now_ms: i64,
 }
 
@@ -383,12 +390,12 @@ impl Admit<Offered> for Desk<'_> {
 
     fn decide(&mut self, _lane: usize, hint: &Offered) -> Decision {
         let age = u64::try_from(self.now_ms - hint.published_ms).unwrap_or_default();
-        let is_live = hint.ask.lane.priority() == Priority::Live;
-        let offer = self.room.offer(&hint.ask);
-        let decision = room::decide(&offer, is_live, Duration::from_millis(age), self.keeps_one);
+        let priority = hint.ask.lane.priority();
+        let job = Candidate { priority, age: Duration::from_millis(age), delivered: hint.delivered };
+        let decision = room::decide(&self.room.offer(&hint.ask), job, self.keeps);
         match decision {
             Decision::Take(seat) => self.room.take(hint.claim, hint.ask, seat),
-            Decision::Keep => self.keeps_one = true,
+            Decision::Keep => self.keeps = Some(priority),
             Decision::Pass => {}
         }
         decision

@@ -199,8 +199,6 @@ impl Worker {
             lanes: Lane::all(&JobKind::ALL),
             slots,
             encodes: Vec::new(),
-            hardware: Vec::new(),
-            engines: 0,
             lease,
             gate: Gate::default(),
         };

@@ -26,6 +26,8 @@ pub struct Readings {
     pub devices: Vec<DeviceState>,
     /// Whether the processors were too busy a moment ago.
     pub cpu_busy: bool,
+    /// Whether a job of the processors started so lately that what it takes is not read yet.
+    pub slot_unread: bool,
 }
 
 /// What is remembered of a device from one moment to the next.
@@ -146,7 +148,8 @@ impl Facts<'_> {
     /// What would have to end so that a channel finds room: the least urgent title of the device, or of
     /// the slots, where the fewest have to go.
     pub fn victim(&self, ask: &Ask, running: &[Running]) -> Option<Uuid> {
-        if ask.lane.priority() != Priority::Live {
+        // What keeps it out must be titles.
+        if ask.lane.priority() != Priority::Live || self.machine().is_err() {
             return None;
         }
         let mut best: Option<Vec<Running>> = None;
@@ -163,6 +166,15 @@ impl Facts<'_> {
                 .filter(|job| job.ask.lane.priority() != Priority::Live && job.ask.lane.codec().is_some())
                 .copied()
                 .collect();
+            // Room enough, by what is predicted: what is measured will follow. Or nothing that titles have.
+            let shut = |index: u32| {
+                let at = self.node.devices.iter().position(|device| device.index == index);
+                let state = at.and_then(|at| self.readings.devices.get(at));
+                state.is_some_and(|state| state.hot || state.shut.is_some())
+            };
+            if self.would_fit(ask, place, running) || place.is_some_and(shut) {
+                continue;
+            }
             // The least urgent goes first.
             titles.sort_by_key(|job| std::cmp::Reverse(job.ask.lane.priority()));
             for count in 1..=titles.len() {
@@ -194,8 +206,15 @@ impl Facts<'_> {
         if taken >= self.node.slots {
             return Err(format!("{taken} of {} slots are taken", self.node.slots));
         }
-        // What encodes in software alone is full when its slots are.
-        if self.node.devices.is_empty() { Ok(()) } else { self.machine() }
+        // What encodes in software alone is full when its slots are. Beside a GPU they are filled one by one,
+        // so that the GPU keeps what it needs of the processors.
+        if self.node.devices.is_empty() {
+            return Ok(());
+        }
+        if self.readings.slot_unread {
+            return Err("a job of the processors just started".to_owned());
+        }
+        self.machine()
     }
 
     /// What all GPUs of a machine need.

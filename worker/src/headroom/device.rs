@@ -65,7 +65,8 @@ impl Node {
 }
 
 fn device(gpu: &Gpu, codecs: &[VideoCodec]) -> Option<Device> {
-    if gpu.mig || gpu.fault.is_some() || gpu.nvenc_engines == Some(0) {
+    // One with a fault is there, and takes nothing until it encodes.
+    if gpu.mig || gpu.nvenc_engines == Some(0) {
         return None;
     }
     let model = of_driver(&gpu.name);

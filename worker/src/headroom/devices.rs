@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use framemill_media::{encode::Via, failure_of};
 use framemill_schemas::failure::Failure;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -12,7 +13,10 @@ use super::{
     cost::Cost,
     room::{Headroom, Seated},
 };
-use crate::machine::script::{Script, Session, Use};
+use crate::machine::{
+    readings::{NO_XID, Xid},
+    script::{Script, Session, Use},
+};
 
 /// Symptom of a device that opens no more sessions, and of one without memory.
 const NO_SESSION: &str = "encoder-sessions";
@@ -25,12 +29,22 @@ const FULL_PERCENT: u64 = 95;
 pub struct Devices {
     headroom: Headroom,
     script: Option<Script>,
+    /// Who tries a device on which something broke.
+    checks: Option<mpsc::UnboundedSender<Xid>>,
 }
+
+/// Symptoms of a device that may not encode any more, though it reported nothing.
+const BROKE: [&str; 5] = ["driver-mismatch", "driver-missing", "gpu-broke", "gpu-missing", "no-encoder"];
 
 impl Devices {
     /// Of a node whose GPUs are scripted, or are not.
     pub fn new(headroom: Headroom, script: Option<Script>) -> Self {
-        Self { headroom, script }
+        Self { headroom, script, checks: None }
+    }
+
+    /// The same; devices on which something broke are tried by whoever listens.
+    pub(crate) fn checked_by(self, checks: mpsc::UnboundedSender<Xid>) -> Self {
+        Self { checks: Some(checks), ..self }
     }
 
     /// The headroom they are given from.
@@ -66,10 +80,14 @@ impl Devices {
     /// Takes the failure of a claim's process. Tells the headroom of a device that refused what it was
     /// believed to have; the same words may mean sessions or memory, and the readings say which.
     pub fn told(&self, claim: Uuid, failure: Failure) -> Failure {
+        let Some(grant) = self.headroom.grant(claim) else { return failure };
+        if let Some(checks) = self.checks.as_ref().filter(|_| BROKE.contains(&failure.code.as_str())) {
+            // Nobody who tries is left at the end of a worker.
+            let _ = checks.send((Some(grant.device), NO_XID));
+        }
         if ![NO_SESSION, NO_MEMORY].contains(&failure.code.as_str()) {
             return failure;
         }
-        let Some(grant) = self.headroom.grant(claim) else { return failure };
         self.headroom.refused(claim, Instant::now());
         let full = self.headroom.memory_percent(grant.device).is_some_and(|percent| percent >= FULL_PERCENT);
         if failure.code == NO_SESSION && full {

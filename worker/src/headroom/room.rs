@@ -10,6 +10,7 @@ use std::{
 use framemill_queue::runner::{Ask, Offer, Room};
 use framemill_schemas::{
     job::JobKind,
+    ladder::VideoCodec,
     lane::{Demand, Lane, Priority, Size},
 };
 use tokio::sync::Notify;
@@ -35,6 +36,10 @@ const BELIEF: Duration = Duration::from_secs(5);
 const BELIEF_MAX: Duration = Duration::from_secs(20);
 /// Why a device takes nothing that is not read.
 const SILENT: &str = "the driver says nothing of it";
+/// How long what a job takes of the processors is not read: one reading, and the start before it.
+const READ: Duration = Duration::from_millis(1500);
+/// How long after its claim a process counts as about to start.
+const SOON: Duration = Duration::from_secs(3);
 /// Loads that teach something, percent: at its limit a device says no more how much is asked of it, and
 /// of little the whole percents that are told say too little.
 const TELLING: std::ops::Range<u32> = 20..99;
@@ -61,6 +66,8 @@ struct State {
     kept: Option<Running>,
     /// Claims whose process has started, or never will.
     begun: BTreeSet<Uuid>,
+    /// When each claim was made.
+    taken_at: BTreeMap<Uuid, Instant>,
     devices: Vec<Memory>,
     lessons: BTreeMap<Uuid, Lesson>,
     sampled: Option<Instant>,
@@ -70,7 +77,7 @@ struct State {
 struct Memory {
     starts: Starts,
     strikes: Strikes,
-    shut: Option<String>,
+    shut: Option<Shut>,
     belief: Option<Belief>,
     /// When something was taken, started or ended last.
     changed: Option<Instant>,
@@ -80,6 +87,12 @@ impl Memory {
     fn new(gap: Duration) -> Self {
         Self { starts: Starts::new(gap), strikes: Strikes::default(), shut: None, belief: None, changed: None }
     }
+}
+
+/// Why a device takes nothing, and until when at least.
+struct Shut {
+    why: String,
+    until: Instant,
 }
 
 /// Sessions a device refused to go beyond.
@@ -112,6 +125,7 @@ impl Headroom {
             running: Vec::new(),
             kept: None,
             begun: BTreeSet::new(),
+            taken_at: BTreeMap::new(),
             devices,
             lessons: BTreeMap::new(),
             sampled: None,
@@ -187,9 +201,9 @@ impl Headroom {
         let mut state = self.state();
         let Some(at) = state.place_of(device) else { return false };
         let memory = &mut state.devices[at];
-        if let Some(why) = memory.strikes.report(xid, now) {
+        if let Some((why, rest)) = memory.strikes.report(xid, now) {
             tracing::error!(gpu = device, xid, why, "a GPU takes nothing more");
-            memory.shut = Some(why);
+            memory.shut = Some(Shut { why, until: now + rest });
         }
         memory.shut.is_some()
     }
@@ -199,7 +213,8 @@ impl Headroom {
         let mut state = self.state();
         let Some(at) = state.place_of(device) else { return };
         let memory = &mut state.devices[at];
-        if memory.shut.take().is_some() {
+        let now = Instant::now();
+        if memory.shut.take_if(|shut| shut.until <= now).is_some() {
             memory.strikes.clear();
             tracing::info!(gpu = device, "a GPU that took nothing encodes again");
         }
@@ -210,7 +225,8 @@ impl Headroom {
         let mut state = self.state();
         let Some(at) = state.place_of(device) else { return };
         tracing::error!(gpu = device, why, "a GPU does not encode any more; it takes nothing");
-        state.devices[at].shut = Some(format!("it does not encode: {why}"));
+        let why = format!("it does not encode: {why}");
+        state.devices[at].shut = Some(Shut { why, until: Instant::now() });
     }
 
     /// Another node, in place of this one, of which nothing runs.
@@ -222,9 +238,11 @@ impl Headroom {
         state.node = node;
     }
 
-    /// Whether a device takes nothing more because of its errors.
-    pub fn is_shut(&self) -> bool {
-        self.state().devices.iter().any(|memory| memory.shut.is_some())
+    /// The devices that take nothing more because of their errors.
+    pub fn shut_ones(&self) -> Vec<u32> {
+        let state = self.state();
+        let shut = state.node.devices.iter().zip(&state.devices).filter(|(_, memory)| memory.shut.is_some());
+        shut.map(|(device, _)| device.index).collect()
     }
 
     /// Memory of a device in use when it was looked at last, percent; nothing where it does not tell.
@@ -329,19 +347,28 @@ impl State {
             let memory = &self.devices[at];
             let was = self.readings.devices.get(at).is_some_and(|state| state.hot);
             let reading = gpus.iter().find(|gpu| gpu.index == device.index);
-            let starts = self.on(device.index).any(|(job, _)| !self.begun.contains(&job.claim));
+            // One that looks for what is stored already, or for its source, may take long: its turn to start
+            // comes in line.
+            let soon = |claim: &Uuid| self.taken_at.get(claim).is_some_and(|at| now.duration_since(*at) < SOON);
+            let starts = self.on(device.index).any(|(job, _)| !self.begun.contains(&job.claim) && soon(&job.claim));
             let free_at = memory.starts.free_at(now);
             let starts_in = if starts { Some(self.ceilings.gap) } else { free_at.map(|at| at - now) };
+            let shut = memory.shut.as_ref().map(|shut| shut.why.clone());
             devices.push(DeviceState {
                 hot: reading.is_some_and(|reading| is_hot(was, reading, self.ceilings.margin_c)),
                 believed_sessions: memory.belief.filter(|belief| belief.until > now).map(|belief| belief.sessions),
-                shut: memory.shut.clone().or_else(|| reading.is_none().then(|| SILENT.to_owned())),
+                shut: shut.or_else(|| reading.is_none().then(|| SILENT.to_owned())),
                 starts_in_ms: starts_in.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             });
         }
         let cpu_percent = machine.cpu_percent.map(|percent| percent.clamp(0.0, 100.0) as u32);
         let cpu_busy = is_busy(self.readings.cpu_busy, cpu_percent, self.ceilings.cpu_percent);
-        self.readings = Readings { gpus, cpu_percent, sent_per_s: machine.sent_per_s, devices, cpu_busy };
+        let unread = |job: &Running| {
+            job.grant.is_none() && self.taken_at.get(&job.claim).is_some_and(|at| now.duration_since(*at) < READ)
+        };
+        let slot_unread = self.running.iter().any(unread);
+        let sent_per_s = machine.sent_per_s;
+        self.readings = Readings { gpus, cpu_percent, sent_per_s, devices, cpu_busy, slot_unread };
         if self.sampled.is_none_or(|at| now.duration_since(at) >= LOOK) {
             self.sampled = Some(now);
             self.sample();
@@ -381,6 +408,7 @@ impl State {
     fn end(&mut self, claim: Uuid) {
         let job = self.running.iter().position(|job| job.claim == claim).map(|at| self.running.swap_remove(at));
         self.begun.remove(&claim);
+        self.taken_at.remove(&claim);
         if let Some(at) = job.and_then(|job| self.place_of(job.grant?.device)) {
             self.devices[at].changed = Some(Instant::now());
         }
@@ -433,8 +461,10 @@ impl Room for Headroom {
         let unknown = |device| Grant { device, cost: Cost::default(), pace_milli: 1000, published: 0 };
         let grant = seat.map(|device| placed.filter(|grant| grant.device == device).unwrap_or_else(|| unknown(device)));
         state.running.push(Running { claim, ask, grant });
+        state.taken_at.insert(claim, Instant::now());
         if grant.is_none() {
             state.begun.insert(claim);
+            state.readings.slot_unread = true;
         }
         // The next question is about a device on which a process is about to start.
         if let Some(at) = seat.and_then(|device| state.place_of(device)) {
@@ -457,6 +487,14 @@ impl Room for Headroom {
     fn makes_room(&self, ask: &Ask) -> Option<Uuid> {
         let state = self.state();
         state.facts().victim(ask, &state.running)
+    }
+
+    fn hardware(&self) -> (Vec<VideoCodec>, u32) {
+        let state = self.state();
+        let open = state.node.devices.iter().zip(&state.devices).filter(|(_, memory)| memory.shut.is_none());
+        let devices = open.map(|(device, _)| device.clone()).collect();
+        let open = Node { devices, ..state.node.clone() };
+        (open.hardware(), open.engines())
     }
 
     fn due(&self) -> Option<Instant> {

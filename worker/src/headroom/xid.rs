@@ -14,6 +14,9 @@ const STRIKES_MAX: usize = 3;
 /// How long a strike counts.
 const STRIKE_TIME: Duration = Duration::from_secs(600);
 
+/// How long a GPU that asked for a reset takes nothing, though it encodes.
+const STOP_TIME: Duration = Duration::from_secs(60);
+
 /// What an XID asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
@@ -41,11 +44,11 @@ pub fn meaning(xid: u64) -> Meaning {
 pub struct Strikes(VecDeque<Instant>);
 
 impl Strikes {
-    /// Takes note of an XID; why the device is to take nothing more, where it is.
-    pub fn report(&mut self, xid: u64, now: Instant) -> Option<String> {
+    /// Takes note of an XID; why the device is to take nothing more, and for how long at least, where it is.
+    pub fn report(&mut self, xid: u64, now: Instant) -> Option<(String, Duration)> {
         match meaning(xid) {
             Meaning::Note => None,
-            Meaning::Stop(mend) => Some(format!("XID {xid}: {mend}")),
+            Meaning::Stop(mend) => Some((format!("XID {xid}: {mend}"), STOP_TIME)),
             Meaning::Strike => {
                 self.0.push_back(now);
                 while self.0.front().is_some_and(|first| now.duration_since(*first) > STRIKE_TIME) {
@@ -53,7 +56,7 @@ impl Strikes {
                 }
                 (self.0.len() >= STRIKES_MAX).then(|| {
                     let minutes = STRIKE_TIME.as_secs() / 60;
-                    format!("{} errors (XIDs) in {minutes} minutes, the last {xid}", self.0.len())
+                    (format!("{} errors (XIDs) in {minutes} minutes, the last {xid}", self.0.len()), STRIKE_TIME)
                 })
             }
         }

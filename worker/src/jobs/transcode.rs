@@ -3,7 +3,7 @@
 use framemill_media::encode::{self, Cut, Via};
 use framemill_queue::runner::Attempt;
 use framemill_schemas::{
-    failure::Failure,
+    failure::{Class, Failure},
     spec::{JobOutput, TranscodeSpec},
 };
 use tokio::sync::{mpsc, watch};
@@ -35,7 +35,13 @@ impl Jobs {
         let total = spec.end_frame - spec.start_frame;
         let claim = attempt.job.holder.as_ref().map(|holder| holder.nonce).unwrap_or_default();
         // Before anything of it is open: it may be a while.
-        let seat = self.devices.start(claim, &attempt.cancel).await.ok_or_else(called_off)?;
+        let seat = tokio::select! {
+            seat = self.devices.start(claim, &attempt.cancel) => seat.ok_or_else(called_off)?,
+            () = attempt.place.yields.cancelled() => return Err(boundary::yielded()),
+        };
+        if spec.nvenc.is_some() && attempt.place.seat.is_none() {
+            return Err(no_device());
+        }
         let via = if spec.nvenc.is_some() { self.devices.via(claim) } else { Via::Processor };
         let _session = self.devices.open_session(claim)?;
         let (pieces, cut) = mpsc::channel(PIECES_WAITING);
@@ -82,4 +88,12 @@ impl Jobs {
             () = tell => unreachable!("it waits for ever"),
         }
     }
+}
+
+/// A job that no node had room for, however empty, was taken at last to say so.
+fn no_device() -> Failure {
+    let reason = "no GPU that was asked has the sessions or the memory for it, even with nothing else running";
+    Failure::new(Class::Resource, "fits-no-gpu", reason).mend(
+        "use fewer rungs of one codec, engine: software, or larger GPUs; framemill node show says what each takes",
+    )
 }

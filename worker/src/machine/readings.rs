@@ -31,6 +31,8 @@ pub(crate) enum Source {
 
 /// An error that a GPU reported: its number, where it still tells, and the XID.
 pub(crate) type Xid = (Option<u32>, u64);
+/// In place of an error that a GPU did not report.
+pub(crate) const NO_XID: u64 = 0;
 
 /// Reads into `now` until dropped, and sends every error of a GPU. On threads of their own: a driver
 /// that hangs holds up nothing else.

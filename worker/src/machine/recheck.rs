@@ -1,6 +1,9 @@
 //! After a GPU reported an error: it encodes again, or it takes nothing until it does.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use framemill_media::{
     encoder::{self, Encoder},
@@ -33,9 +36,23 @@ pub(crate) struct Checker {
     pub devices: Vec<Device>,
 }
 
+/// What a device that encodes says when our own jobs, or others', fill it.
+const FULL: [&str; 3] =
+    ["OpenEncodeSessionEx failed: out of memory", "incompatible client key", "CUDA_ERROR_OUT_OF_MEMORY"];
+
+/// How the proof of a device came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    Encodes,
+    Not(String),
+    /// It is too full to say.
+    NoVerdict,
+}
+
 impl Checker {
     /// Waits until the proof of a GPU comes out otherwise than `inventory` says, and returns it as it is
-    /// then. Whatever comes out, the headroom is told.
+    /// then. Whatever comes out, the headroom is told. Only devices are proved that reported something,
+    /// whose jobs broke, or that take nothing.
     pub async fn changed(
         &self,
         reported: &mut mpsc::UnboundedReceiver<Xid>,
@@ -43,58 +60,89 @@ impl Checker {
         cancel: &CancellationToken,
     ) -> Inventory {
         loop {
-            let faulty =
-                |device: &Device| inventory.gpus.iter().any(|gpu| gpu.index == device.index && gpu.fault.is_some());
-            let shut = self.headroom.is_shut() || self.devices.iter().any(faulty);
+            let mut suspects: BTreeSet<u32> = self.headroom.shut_ones().into_iter().collect();
             tokio::select! {
                 error = reported.recv() => match error {
-                    Some((gpu, xid)) => self.take(gpu, xid),
+                    Some(error) => self.take(error, &mut suspects),
                     None => return std::future::pending().await,
                 },
-                () = tokio::time::sleep(AGAIN), if shut => {}
+                () = tokio::time::sleep(AGAIN), if !suspects.is_empty() => {}
             }
             tokio::time::sleep(SETTLE).await;
-            while let Ok((gpu, xid)) = reported.try_recv() {
-                self.take(gpu, xid);
+            while let Ok(error) = reported.try_recv() {
+                self.take(error, &mut suspects);
             }
-            let now = self.prove(inventory, cancel).await;
+            let now = self.prove(inventory, &suspects, cancel).await;
             if now != *inventory {
                 return now;
             }
         }
     }
 
-    fn take(&self, gpu: Option<u32>, xid: u64) {
-        for device in &self.devices {
-            // One that has gone does not say which it was.
-            if gpu.is_none_or(|gpu| gpu == device.index) {
-                self.headroom.reported(device.index, xid, Instant::now());
-            }
+    fn take(&self, (gpu, xid): Xid, suspects: &mut BTreeSet<u32>) {
+        // One that has gone does not say which it was.
+        for device in self.devices.iter().filter(|device| gpu.is_none_or(|gpu| gpu == device.index)) {
+            self.headroom.reported(device.index, xid, Instant::now());
+            suspects.insert(device.index);
         }
     }
 
-    async fn prove(&self, inventory: &Inventory, cancel: &CancellationToken) -> Inventory {
+    async fn prove(&self, inventory: &Inventory, suspects: &BTreeSet<u32>, cancel: &CancellationToken) -> Inventory {
         let mut now = inventory.clone();
-        for device in &self.devices {
-            let answer = self.try_out(device, cancel).await;
-            match &answer {
-                None => self.headroom.reopened(device.index),
-                Some(answer) => self.headroom.shut(device.index, answer.clone()),
-            }
+        for device in self.devices.iter().filter(|device| suspects.contains(&device.index)) {
+            let fault = match self.try_out(device, cancel).await {
+                Proof::Encodes => {
+                    self.headroom.reopened(device.index);
+                    None
+                }
+                Proof::Not(answer) => {
+                    self.headroom.shut(device.index, answer.clone());
+                    Some(answer)
+                }
+                Proof::NoVerdict => continue,
+            };
             if let Some(gpu) = now.gpus.iter_mut().find(|gpu| gpu.index == device.index) {
-                gpu.fault = answer;
+                gpu.fault = fault;
             }
         }
         now
     }
 
-    /// Why a device does not encode; nothing where it does.
-    async fn try_out(&self, device: &Device, cancel: &CancellationToken) -> Option<String> {
+    /// Whether a device encodes.
+    async fn try_out(&self, device: &Device, cancel: &CancellationToken) -> Proof {
         let codec = device.codecs.first().copied().unwrap_or(VideoCodec::H264);
-        if let Some(script) = &self.script {
-            let least = Use { sessions: 0, memory_mib: 1, demand: 1 };
-            return script.open(device.index, least, Instant::now()).err().map(|says| says.trim().to_owned());
+        let answer = if let Some(script) = &self.script {
+            let least = Use { sessions: 1, memory_mib: 1, demand: 1 };
+            script.open(device.index, least, Instant::now()).err().map(|says| says.trim().to_owned())
+        } else {
+            encoder::proof_on(&self.tools, Encoder { engine: Engine::Nvenc, codec }, device.index, cancel).await.answer
+        };
+        verdict(answer)
+    }
+}
+
+fn verdict(answer: Option<String>) -> Proof {
+    match answer {
+        None => Proof::Encodes,
+        Some(answer) if FULL.iter().any(|says| answer.contains(says)) => Proof::NoVerdict,
+        Some(answer) => Proof::Not(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_full_is_not_broken() {
+        let not = |says: &str| Proof::Not(says.to_owned());
+        for (answer, expected) in [
+            (None, Proof::Encodes),
+            (Some("OpenEncodeSessionEx failed: out of memory (10): (no details)"), Proof::NoVerdict),
+            (Some("Failed creating CUDA context: CUDA_ERROR_OUT_OF_MEMORY"), Proof::NoVerdict),
+            (Some("No CUDA capable devices found"), not("No CUDA capable devices found")),
+        ] {
+            assert_eq!(verdict(answer.map(str::to_owned)), expected);
         }
-        encoder::proof_on(&self.tools, Encoder { engine: Engine::Nvenc, codec }, device.index, cancel).await.answer
     }
 }

@@ -7,7 +7,9 @@ use framemill_queue::{
     Queue,
     runner::{self, Attempt, Gate, Handler, RunnerConfig},
 };
-use framemill_schemas::{failure::Failure, ids::NodeId, job::JobRecord, lane::Lane, spec::JobOutput};
+use framemill_schemas::{
+    failure::Failure, ids::NodeId, job::JobRecord, ladder::VideoCodec, lane::Lane, spec::JobOutput,
+};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -38,9 +40,7 @@ impl Claims {
             role: "worker",
             lanes,
             slots,
-            encodes: Vec::new(),
-            hardware: Vec::new(),
-            engines: 0,
+            encodes: VideoCodec::ALL.to_vec(),
             lease: LEASE,
             gate: Gate::default(),
         };

@@ -16,6 +16,7 @@ use framemill_schemas::{
     failure::Failure,
     ids::{JobId, NodeId},
     job::{JobKind, JobRecord, JobState},
+    ladder::VideoCodec,
     lane::Lane,
     spec::JobOutput,
     subject,
@@ -63,9 +64,7 @@ impl Farm {
             role: "worker",
             lanes: Lane::all(&[JobKind::Probe, JobKind::Audio, JobKind::Transcode]),
             slots,
-            encodes: Vec::new(),
-            hardware: Vec::new(),
-            engines: 0,
+            encodes: VideoCodec::ALL.to_vec(),
             lease: LEASE,
             gate: Gate::default(),
         };
