@@ -169,6 +169,9 @@ impl<H: Handler> Loop<H> {
                 Ok(()) = link.changed() => {
                     if link.borrow_and_update().up {
                         self.intake.reset();
+                        // Away for long, its hint went to somebody else.
+                        self.kept = None;
+                        self.room.keep(None);
                         self.beat().await;
                     }
                 }

@@ -17,6 +17,7 @@ use framemill_schemas::{
     finding::{Report, ReportState},
     ids::{AssetId, JobId, NodeId, Tenant},
     job::{JOB_VERSION, JobKind, JobRecord, JobState},
+    ladder::VideoCodec,
     lane::{Lane, Priority},
     spec::{JobOutput, JobSpec, ValidatePartSpec},
     subject,
@@ -198,7 +199,7 @@ impl Worker {
             role: "worker",
             lanes: Lane::all(&JobKind::ALL),
             slots,
-            encodes: Vec::new(),
+            encodes: VideoCodec::ALL.to_vec(),
             lease,
             gate: Gate::default(),
         };

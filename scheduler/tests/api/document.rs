@@ -29,6 +29,7 @@ const OPERATIONS: [(&str, &str); 31] = [
     ("post", "/v1/nodes/{id}/drain"),
     ("post", "/v1/nodes/{id}/resume"),
     ("post", "/v1/nodes/{id}/quarantine"),
+    ("get", "/v1/scaling"),
     ("get", "/v1/events"),
     ("get", "/v1/ladders"),
     ("get", "/v1/ladders/{name}"),
