@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::farm::Farm;
 
 /// What the contract promises.
-const OPERATIONS: [(&str, &str); 31] = [
+const OPERATIONS: [(&str, &str); 32] = [
     ("post", "/v1/assets"),
     ("get", "/v1/assets"),
     ("get", "/v1/assets/{id}"),
