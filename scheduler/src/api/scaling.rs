@@ -19,6 +19,7 @@ use crate::clock::now_ms;
 #[serde(deny_unknown_fields)]
 pub struct ScalingQuery {
     /// What jobs need: `gpu`, `worker` or `packager`.
+    #[param(inline)]
     work: Work,
 }
 
