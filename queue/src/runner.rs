@@ -1,9 +1,9 @@
 //! The runner: takes hints from its lanes, claims jobs, keeps them while a handler works, and
 //! commits what came out. It decides nothing about media; a handler never sees NATS.
 //!
-//! `intake` decides what to pull and what to take (pure), `room` says what there is room for, `judge` what a hint is worth (pure),
-//! `attempt` runs one job from hint to commit, `hold` keeps it, `settle` ends it as `ending` says
-//! (pure), `rest` knows when to pause (pure).
+//! `intake` decides what to pull and what to take (pure), `room` says what there is room for, `judge`
+//! what a hint is worth (pure), `attempt` runs one job from hint to commit, `hold` keeps it, `settle`
+//! ends it as `ending` says (pure), `rest` knows when to pause (pure).
 
 mod attempt;
 mod ending;
@@ -79,7 +79,7 @@ pub struct Attempt {
 /// Where an attempt runs.
 #[derive(Clone, Debug, Default)]
 pub struct Place {
-    /// The device that [`Room::offer`] named.
+    /// The device that [`Room::take`] named.
     pub seat: Option<u32>,
     /// Something more urgent needs the room: a handler that can stop at a boundary, with what is
     /// finished kept, does so, and fails with a symptom of [`GIVEN_BACK`].

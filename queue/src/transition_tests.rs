@@ -3,10 +3,9 @@
 use framemill_schemas::{
     finding::{Report, ReportState},
     ids::{AssetId, JobId, NodeId, Tenant},
-    job::{FAILURES_MAX, JOB_VERSION, JobKind},
+    job::{FAILURES_MAX, JobKind},
     lane::{Lane, Priority},
     spec::ValidatePartSpec,
-    trace::TraceContext,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -16,30 +15,9 @@ use super::*;
 fn job() -> JobRecord {
     let asset = AssetId::new(Uuid::from_u128(1));
     let part = JobId::derive(asset, 1, "transcode/h264/0001", 0);
-    JobRecord {
-        v: JOB_VERSION,
-        id: JobId::derive(asset, 1, "validate/0001", 0),
-        key: "k".to_owned(),
-        asset,
-        generation: 1,
-        unit: "validate/0001".to_owned(),
-        round: 0,
-        tenant: Tenant::default_tenant(),
-        lane: Lane::Plain { kind: JobKind::Validate, priority: Priority::Standard },
-        spec: JobSpec::ValidatePart(ValidatePartSpec { part, part_key: "p".to_owned() }),
-        state: JobState::Ready,
-        attempt: 0,
-        spent: 0,
-        holder: None,
-        failures: Vec::new(),
-        output: None,
-        unsent: Vec::new(),
-        trace: TraceContext::default(),
-        ready_ms: 1,
-        claimed_ms: 0,
-        ended_ms: 0,
-        avoid: None,
-    }
+    let spec = JobSpec::ValidatePart(ValidatePartSpec { part, part_key: "p".to_owned() });
+    let lane = Lane::Plain { kind: JobKind::Validate, priority: Priority::Standard };
+    JobRecord::ready(asset, 1, "validate/0001".to_owned(), Tenant::default_tenant(), lane, spec, 1)
 }
 
 fn holder(node: u8, nonce: u128) -> Holder {

@@ -24,6 +24,7 @@ use crate::{
     clock::now_ms,
     engine::{self, Choice},
     ops::{ended, generation},
+    repair::planned_anew,
     view::{AssetEntry, JobSummary, View},
 };
 
@@ -155,9 +156,9 @@ impl Actor {
             return Ok(());
         }
         tracing::warn!(asset = %asset.id, "planned anew: no worker is left that encodes it on a GPU");
-        let generation = generation(asset.generation.number + 1);
+        let Some(anew) = planned_anew(asset, Vec::new(), generation) else { return Ok(()) };
         let v = AssetRecord::version_for(&[]);
-        let anew = AssetRecord { v, generation, slots: 0, hardware: Vec::new(), anew: 1, ..asset.clone() };
+        let anew = AssetRecord { v, slots: 0, hardware: Vec::new(), ..anew };
         fenced_is_done(self.queue.assets().update(&asset.id.to_string(), &anew, entry.revision).await)
     }
 

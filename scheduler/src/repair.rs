@@ -101,7 +101,11 @@ pub(crate) fn begin(
 /// Returns it in the next generation, where everything that is encoded is encoded by nodes that
 /// agree on the init.
 /// Guards: accepted, or a repair under way; bounded by `advance`.
-fn planned_anew(asset: &AssetRecord, units: Vec<String>, name: impl Fn(u32) -> Generation) -> Option<AssetRecord> {
+pub(crate) fn planned_anew(
+    asset: &AssetRecord,
+    units: Vec<String>,
+    name: impl Fn(u32) -> Generation,
+) -> Option<AssetRecord> {
     let generation = name(next_number(asset));
     if asset.state == AssetState::Accepted {
         return Some(AssetRecord { generation, anew: asset.anew + 1, ..asset.clone() });

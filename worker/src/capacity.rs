@@ -10,17 +10,16 @@ use framemill_schemas::{
 };
 use serde::Serialize;
 
-use crate::machine::models::pictures_per_s;
 pub use crate::machine::models::{Model, Preset, named, names, of_driver};
+use crate::{
+    headroom::WHOLE,
+    machine::models::{pictures_per_s, pixels_per_s},
+};
 
 /// Share of a device's memory that may be used, percent.
 const MEMORY_PERCENT: u64 = 80;
-/// Pixels of a picture that rates are published for.
-const PIXELS: u64 = 1920 * 1080;
 /// A watermark for each viewer costs this much of the rate, thousandths.
 const WATERMARK_PERMILLE: u64 = 150;
-/// All of a device.
-const WHOLE: u64 = 1_000_000;
 
 /// What is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +111,7 @@ pub fn of_gpu(model: &Model, wanted: &Wanted<'_>) -> Share {
 
 /// Pixels a second that a device encodes, with what operators plan for.
 fn device_rate(engines: u32, pictures_per_s: u32, wanted: &Wanted<'_>) -> u64 {
-    let published = u64::from(engines) * u64::from(pictures_per_s) * PIXELS;
+    let published = pixels_per_s(engines, pictures_per_s);
     let planned = published * wanted.content.rate_permille() / 1000;
     let kept = if wanted.watermark { 1000 - WATERMARK_PERMILLE } else { 1000 };
     (planned * kept / 1000).max(1)

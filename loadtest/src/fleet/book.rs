@@ -10,10 +10,6 @@ use framemill_schemas::{ids::JobId, job::JobRecord};
 
 use super::{node::DeviceSeen, report::Sample, work::LARGE_UNIT};
 
-/// The ceiling of encoders in the shipped configuration, percent.
-const CEILING_PERCENT: u32 = 90;
-/// Shortest time between two starts on a device in the shipped configuration, seconds.
-const GAP_S: f64 = 1.5;
 /// Time over which starts are counted: small jobs are bound by them, and not by the encoder.
 const STARTS_OVER: Duration = Duration::from_secs(6);
 /// How long a device may idle while jobs wait that fit it: one start, and one sweep.
@@ -126,9 +122,10 @@ impl Book {
                 .starts
                 .get(&id)
                 .map_or(0, |starts| starts.iter().rev().take_while(|start| now - **start < STARTS_OVER).count());
-            filled += fill(seen).max(starts as f64 * GAP_S * 100.0 / STARTS_OVER.as_secs_f64()).min(100.0);
+            filled +=
+                fill(seen).max(starts as f64 * seen.gap.as_secs_f64() * 100.0 / STARTS_OVER.as_secs_f64()).min(100.0);
             let over = pages.over.entry(id).or_default();
-            *over = if percent > CEILING_PERCENT { *over + 1 } else { 0 };
+            *over = if percent > seen.encoder_percent { *over + 1 } else { 0 };
             let over = *over;
             pages.over_longest = pages.over_longest.max(over);
             if seen.reading.sessions == Some(0) && plenty {
@@ -179,7 +176,7 @@ impl Book {
 fn fill(seen: &DeviceSeen) -> f64 {
     let part = |used: f64, most: f64| if most > 0.0 { used * 100.0 / most } else { 0.0 };
     let reading = &seen.reading;
-    let encoder = part(f64::from(reading.encoder_percent.unwrap_or_default()), f64::from(CEILING_PERCENT));
+    let encoder = part(f64::from(reading.encoder_percent.unwrap_or_default()), f64::from(seen.encoder_percent));
     let sessions =
         seen.sessions.map_or(0.0, |most| part(f64::from(reading.sessions.unwrap_or_default()), f64::from(most)));
     let memory = part(reading.memory_used_bytes.unwrap_or_default() as f64, seen.memory_bytes as f64);

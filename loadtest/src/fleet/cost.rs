@@ -37,10 +37,9 @@ pub(super) async fn decision() -> Duration {
             break;
         }
         room.look(Instant::now());
-        match room.offer(ask) {
-            Offer::Take(seat) => {
-                let claim = Uuid::new_v4();
-                room.take(claim, *ask, seat);
+        let claim = Uuid::new_v4();
+        match room.take(claim, *ask) {
+            Offer::Take(_) => {
                 let mut seated = headroom.start(claim, &CancellationToken::new()).await;
                 if let Some(seated) = &mut seated {
                     seated.first_picture();
@@ -48,14 +47,14 @@ pub(super) async fn decision() -> Duration {
                 seats.push(seated);
             }
             // Every device has just started one.
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            _ => tokio::time::sleep_until(room.due().unwrap_or_else(Instant::now).into()).await,
         }
     }
     let at = Instant::now();
     let begun = Instant::now();
     for ask in asks.iter().cycle().take(DECISIONS as usize) {
         room.look(at);
-        std::hint::black_box(room.offer(ask));
+        std::hint::black_box(headroom.offer(ask));
     }
     begun.elapsed() / DECISIONS
 }

@@ -51,6 +51,18 @@ pub struct Fleet {
     pub limit: Duration,
 }
 
+/// Which of several kinds, each so many of a hundred, number `at` is. A step that has no factor in common
+/// with a hundred visits every part of them.
+fn share_of<T>(at: usize, kinds: impl IntoIterator<Item = (usize, T)>) -> T {
+    let place = at * 37 % 100;
+    let mut upto = 0;
+    let found = kinds.into_iter().find(|(percent, _)| {
+        upto += percent;
+        place < upto
+    });
+    found.map(|(_, kind)| kind).expect("the kinds are a hundred in all")
+}
+
 /// Runs it. `say` tells how far it is.
 pub async fn run(fleet: &Fleet, say: impl Fn(String)) -> Result<FleetReport> {
     let queues: Vec<Queue> = stream::iter(0..CONNECTIONS.min(fleet.nodes))

@@ -28,7 +28,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::book::Book;
+use super::{book::Book, share_of};
 
 /// How long a process takes to its first picture.
 const FIRST_PICTURE: Duration = Duration::from_millis(400);
@@ -54,6 +54,10 @@ pub(super) struct DeviceSeen {
     pub sessions: Option<u32>,
     /// Memory that may be used, bytes.
     pub memory_bytes: u64,
+    /// Load its encoders may have, percent.
+    pub encoder_percent: u32,
+    /// Shortest time between two starts on it.
+    pub gap: Duration,
 }
 
 /// A node that runs.
@@ -61,13 +65,14 @@ pub(super) struct Node {
     at: usize,
     script: Script,
     offer: headroom::Node,
+    config: HeadroomConfig,
     served: JoinHandle<()>,
     read: JoinHandle<()>,
 }
 
 impl Node {
     pub fn start(at: usize, lies: bool, queue: Queue, book: Arc<Book>, drain: CancellationToken) -> Self {
-        let description = if lies { LIAR } else { kind(at) };
+        let description = if lies { LIAR } else { share_of(at, KINDS) };
         let description = Description::read(description).expect("the scripts here are right");
         let script = Script::start(description, Instant::now());
         let inventory = script.inventory(Inventory::default());
@@ -100,7 +105,7 @@ impl Node {
                 tracing::error!(%error, "a node of the fleet ended");
             }
         });
-        Self { at, script, offer, served, read }
+        Self { at, script, offer, config, served, read }
     }
 
     /// What its devices do.
@@ -109,7 +114,9 @@ impl Node {
         let seen = readings.map(|(reading, device)| DeviceSeen {
             node: self.at,
             sessions: device.sessions.or(self.offer.sessions),
-            memory_bytes: device.memory_mib * 1024 * 1024 * 80 / 100,
+            memory_bytes: device.memory_mib * 1024 * 1024 * u64::from(self.config.memory_percent) / 100,
+            encoder_percent: self.config.encoder_percent,
+            gap: Duration::from_millis(self.config.start_gap_ms),
             reading,
         });
         seen.collect()
@@ -120,16 +127,6 @@ impl Node {
         let _ = self.served.await;
         self.read.abort();
     }
-}
-
-fn kind(at: usize) -> &'static str {
-    let mut upto = 0;
-    let place = at * 37 % 100;
-    let found = KINDS.iter().find(|(percent, _)| {
-        upto += percent;
-        place < upto
-    });
-    found.map_or(KINDS[0].1, |(_, script)| script)
 }
 
 /// Reads the GPUs every second, as a worker does.

@@ -12,6 +12,8 @@ use framemill_schemas::{
 };
 use uuid::Uuid;
 
+use super::share_of;
+
 /// A ladder of the mix.
 struct Mix {
     codec: VideoCodec,
@@ -41,16 +43,10 @@ pub(super) const LARGE_UNIT: &str = "large";
 pub(super) fn mixed(count: usize, media_s: u64) -> Vec<JobRecord> {
     (0..count)
         .map(|at| {
-            // A step that has no factor in common with a hundred visits every part of the mix.
-            let place = at * 37 % 100;
-            let mut upto = 0;
-            let mix = MIXES.iter().find(|mix| {
-                upto += mix.percent;
-                place < upto
-            });
+            let mix = share_of(at, MIXES.iter().map(|mix| (mix.percent, mix)));
             // From half to all of the longest.
             let seconds = media_s / 2 + (at as u64 * 7919) % (media_s / 2 + 1);
-            job("mixed", at, mix.unwrap_or(&LARGE), seconds, Priority::Standard)
+            job("mixed", at, mix, seconds, Priority::Standard)
         })
         .collect()
 }

@@ -14,14 +14,13 @@ use framemill_queue::{Change, NatsConfig, Queue};
 use framemill_schemas::{
     ids::{AssetId, JobId, Tenant},
     index::{RenditionPart, SegmentIndex},
-    job::{JOB_VERSION, JobRecord, JobState},
+    job::{JobRecord, JobState},
     key::job_key,
     lane::{Lane, Priority},
     object::{StoredObject, init_key, segment_key},
     probe::Probe,
     spec::{JobOutput, JobSpec},
     subject,
-    trace::TraceContext,
 };
 use framemill_storage::{Meta, S3Config, Secret, Store, embedded};
 use framemill_telemetry::Shutdown;
@@ -148,30 +147,10 @@ impl Farm {
     }
 
     fn record(&self, unit: &str, round: u32, spec: JobSpec) -> JobRecord {
-        JobRecord {
-            v: JOB_VERSION,
-            id: JobId::derive(self.asset, 1, unit, round),
-            key: job_key(&spec, round),
-            asset: self.asset,
-            generation: 1,
-            unit: unit.to_owned(),
-            round,
-            tenant: Tenant::default_tenant(),
-            lane: Lane::Plain { kind: spec.kind(), priority: Priority::Standard },
-            spec,
-            state: JobState::Ready,
-            attempt: 0,
-            spent: 0,
-            holder: None,
-            failures: Vec::new(),
-            output: None,
-            unsent: Vec::new(),
-            trace: TraceContext::default(),
-            ready_ms: 1,
-            claimed_ms: 0,
-            ended_ms: 0,
-            avoid: None,
-        }
+        let (id, key) = (JobId::derive(self.asset, 1, unit, round), job_key(&spec, round));
+        let lane = Lane::Plain { kind: spec.kind(), priority: Priority::Standard };
+        let first = JobRecord::ready(self.asset, 1, unit.to_owned(), Tenant::default_tenant(), lane, spec, 1);
+        JobRecord { id, key, round, ..first }
     }
 
     /// Records a job as somebody else's finished work.

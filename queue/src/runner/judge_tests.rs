@@ -1,11 +1,10 @@
 use framemill_schemas::{
     failure::Failure,
     ids::{AssetId, JobId, Tenant},
-    job::{JOB_VERSION, JobKind},
+    job::JobKind,
     lane::{Lane, Priority},
     load::Load,
     spec::{JobSpec, ValidatePartSpec},
-    trace::TraceContext,
 };
 use uuid::Uuid;
 
@@ -13,31 +12,10 @@ use super::*;
 
 fn job(state: JobState) -> JobRecord {
     let asset = AssetId::new(Uuid::from_u128(1));
-    let id = JobId::derive(asset, 1, "u", 0);
-    JobRecord {
-        v: JOB_VERSION,
-        id,
-        key: String::new(),
-        asset,
-        generation: 1,
-        unit: "u".to_owned(),
-        round: 0,
-        tenant: Tenant::default_tenant(),
-        lane: Lane::Plain { kind: JobKind::Validate, priority: Priority::Standard },
-        spec: JobSpec::ValidatePart(ValidatePartSpec { part: id, part_key: String::new() }),
-        state,
-        attempt: 0,
-        spent: 0,
-        holder: None,
-        failures: Vec::new(),
-        output: None,
-        unsent: Vec::new(),
-        trace: TraceContext::default(),
-        ready_ms: 0,
-        claimed_ms: 0,
-        ended_ms: 0,
-        avoid: None,
-    }
+    let part = JobId::derive(asset, 1, "u", 0);
+    let spec = JobSpec::ValidatePart(ValidatePartSpec { part, part_key: String::new() });
+    let lane = Lane::Plain { kind: JobKind::Validate, priority: Priority::Standard };
+    JobRecord { state, ..JobRecord::ready(asset, 1, "u".to_owned(), Tenant::default_tenant(), lane, spec, 0) }
 }
 
 fn hint(revision: u64) -> Hint {

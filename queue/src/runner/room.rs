@@ -25,7 +25,7 @@ pub struct Ask {
 /// Whether there is room for a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// Yes: on the device of this number, where it needs one.
+    /// It is taken: on the device of this number, where it needs one.
     Take(Option<u32>),
     /// Not while other things run here; why, for people.
     Wait(String),
@@ -41,13 +41,10 @@ pub trait Room: Send + Sync + 'static {
     /// Whether some job of a lane might be taken. A lane that is closed is not pulled from.
     fn opens(&self, lane: Lane) -> bool;
 
-    /// Whether a job is taken.
-    fn offer(&self, ask: &Ask) -> Offer;
+    /// Takes a job under this claim where there is room for it.
+    fn take(&mut self, claim: Uuid, ask: Ask) -> Offer;
 
-    /// A job was taken on `seat`, under this claim.
-    fn take(&mut self, claim: Uuid, ask: Ask, seat: Option<u32>);
-
-    /// It ended.
+    /// What was taken under this claim ended.
     fn end(&mut self, claim: Uuid);
 
     /// From now on room is kept for this job, which waits for it; for none where it is absent.
@@ -86,15 +83,12 @@ impl Room for Slots {
         self.taken.len() < self.slots
     }
 
-    fn offer(&self, ask: &Ask) -> Offer {
-        match self.waiting() {
-            None if self.opens(ask.lane) => Offer::Take(None),
-            why => Offer::Wait(why.unwrap_or_default()),
+    fn take(&mut self, claim: Uuid, _ask: Ask) -> Offer {
+        if let Some(why) = self.waiting() {
+            return Offer::Wait(why);
         }
-    }
-
-    fn take(&mut self, claim: Uuid, _ask: Ask, _seat: Option<u32>) {
         self.taken.insert(claim);
+        Offer::Take(None)
     }
 
     fn end(&mut self, claim: Uuid) {
@@ -123,7 +117,7 @@ impl Room for Slots {
 
 /// How long a job may be passed on before a node with room for it, once others have ended, keeps
 /// that room free for it. Without this, small jobs would fill every gap for ever.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest time for which room is kept; then another node may try.
 pub(super) const KEEP_MAX: Duration = Duration::from_secs(90);
 /// Deliveries after which a job counts as passed on, of a channel and of a title: somebody else may have
@@ -132,7 +126,7 @@ const PASSED_LIVE: i64 = 2;
 const PASSED: i64 = 3;
 /// How long a job that can never run here is left to others; then it is taken, and fails with its reason:
 /// one that fits nowhere must not wait without a word.
-pub(super) const HOPELESS: Duration = Duration::from_secs(1800);
+const HOPELESS: Duration = Duration::from_secs(1800);
 
 /// A job that was offered to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

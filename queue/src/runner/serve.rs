@@ -228,13 +228,11 @@ impl<H: Handler> Loop<H> {
     async fn look_at_kept(&mut self, shut: bool, now: Instant) {
         let Some(kept) = self.kept.take() else { return };
         self.room.keep(None);
-        let goes = shut || now.duration_since(kept.since) >= KEEP_MAX;
-        match self.room.offer(&kept.hint.ask) {
-            _ if goes => self.give_back(kept.hint, (!shut).then_some(LET_GO)).await,
-            Offer::Take(seat) => {
-                self.room.take(kept.hint.claim, kept.hint.ask, seat);
-                self.start(kept.hint, seat);
-            }
+        if shut || now.duration_since(kept.since) >= KEEP_MAX {
+            return self.give_back(kept.hint, (!shut).then_some(LET_GO)).await;
+        }
+        match self.room.take(kept.hint.claim, kept.hint.ask) {
+            Offer::Take(seat) => self.start(kept.hint, seat),
             Offer::Never(_) => self.give_back(kept.hint, Some(LET_GO)).await,
             Offer::Wait(_) => {
                 self.room.keep(Some(kept.hint.ask));
@@ -395,11 +393,9 @@ impl Admit<Offered> for Desk<'_> {
         let age = u64::try_from(self.now_ms - hint.published_ms).unwrap_or_default();
         let priority = hint.ask.lane.priority();
         let job = Candidate { priority, age: Duration::from_millis(age), delivered: hint.delivered };
-        let decision = room::decide(&self.room.offer(&hint.ask), job, self.keeps);
-        match decision {
-            Decision::Take(seat) => self.room.take(hint.claim, hint.ask, seat),
-            Decision::Keep => self.keeps = Some(priority),
-            Decision::Pass => {}
+        let decision = room::decide(&self.room.take(hint.claim, hint.ask), job, self.keeps);
+        if decision == Decision::Keep {
+            self.keeps = Some(priority);
         }
         decision
     }

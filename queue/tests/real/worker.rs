@@ -16,7 +16,7 @@ use framemill_schemas::{
     failure::{Class, Failure},
     finding::{Report, ReportState},
     ids::{AssetId, JobId, NodeId, Tenant},
-    job::{JOB_VERSION, JobKind, JobRecord, JobState},
+    job::{JobKind, JobRecord, JobState},
     ladder::VideoCodec,
     lane::{Lane, Priority},
     spec::{JobOutput, JobSpec, ValidatePartSpec},
@@ -33,34 +33,14 @@ use uuid::Uuid;
 use crate::server::{BOUND, eventually, soon};
 
 pub fn job(asset: AssetId, unit: &str, priority: Priority) -> JobRecord {
-    let id = JobId::derive(asset, 1, unit, 0);
-    JobRecord {
-        v: JOB_VERSION,
-        id,
-        key: format!("key of {unit}"),
-        asset,
-        generation: 1,
-        unit: unit.to_owned(),
-        round: 0,
-        tenant: Tenant::default_tenant(),
-        lane: Lane::Plain { kind: JobKind::Validate, priority },
-        spec: JobSpec::ValidatePart(ValidatePartSpec { part: id, part_key: "p".to_owned() }),
-        state: JobState::Ready,
-        attempt: 0,
-        spent: 0,
-        holder: None,
-        failures: Vec::new(),
-        output: None,
-        unsent: Vec::new(),
-        trace: TraceContext {
-            traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
-            tracestate: String::new(),
-        },
-        ready_ms: 1,
-        claimed_ms: 0,
-        ended_ms: 0,
-        avoid: None,
-    }
+    let part = JobId::derive(asset, 1, unit, 0);
+    let spec = JobSpec::ValidatePart(ValidatePartSpec { part, part_key: "p".to_owned() });
+    let lane = Lane::Plain { kind: JobKind::Validate, priority };
+    let trace = TraceContext {
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+        tracestate: String::new(),
+    };
+    JobRecord { trace, ..JobRecord::ready(asset, 1, unit.to_owned(), Tenant::default_tenant(), lane, spec, 1) }
 }
 
 pub fn asset() -> AssetId {

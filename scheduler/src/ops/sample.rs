@@ -2,9 +2,8 @@
 
 use framemill_schemas::{
     asset::{ASSET_VERSION, AssetRecord, AssetState},
-    ids::{AssetId, JobId, Tenant},
-    job::{JOB_VERSION, JobKind, JobRecord, JobState},
-    key::job_key,
+    ids::{AssetId, Tenant},
+    job::{JobKind, JobRecord, JobState},
     lane::{Lane, Priority},
     source::Source,
     spec::{JobSpec, ProbeSpec},
@@ -42,28 +41,6 @@ pub(crate) fn asset(state: AssetState) -> AssetRecord {
 pub(crate) fn job(state: JobState) -> JobRecord {
     let asset = asset(AssetState::Accepted);
     let spec = JobSpec::Probe(ProbeSpec { source: asset.source });
-    JobRecord {
-        v: JOB_VERSION,
-        id: JobId::derive(asset.id, 1, "probe", 0),
-        key: job_key(&spec, 0),
-        asset: asset.id,
-        generation: 1,
-        unit: "probe".to_owned(),
-        round: 0,
-        tenant: asset.tenant,
-        lane: Lane::Plain { kind: JobKind::Probe, priority: Priority::Standard },
-        spec,
-        state,
-        attempt: 0,
-        spent: 0,
-        holder: None,
-        failures: Vec::new(),
-        output: None,
-        unsent: Vec::new(),
-        trace: TraceContext::default(),
-        ready_ms: 1,
-        claimed_ms: 0,
-        ended_ms: 0,
-        avoid: None,
-    }
+    let lane = Lane::Plain { kind: JobKind::Probe, priority: Priority::Standard };
+    JobRecord { state, ..JobRecord::ready(asset.id, 1, "probe".to_owned(), asset.tenant, lane, spec, 1) }
 }

@@ -21,8 +21,7 @@ use framemill_schemas::{
     api::AssetView,
     asset::AssetRecord,
     ids::AssetId,
-    job::{JOB_VERSION, JobKind, JobRecord, JobState},
-    key::job_key,
+    job::{JobKind, JobRecord, JobState},
     lane::{Lane, Priority},
     spec::{JobSpec, ProbeSpec},
     subject,
@@ -166,30 +165,10 @@ impl Farm {
     /// Stores a job of an asset, as the driver would.
     pub async fn job(&self, asset: &AssetRecord, unit: &str, change: impl Fn(&mut JobRecord)) -> JobRecord {
         let spec = JobSpec::Probe(ProbeSpec { source: asset.source.clone() });
-        let mut job = JobRecord {
-            v: JOB_VERSION,
-            id: framemill_schemas::ids::JobId::derive(asset.id, asset.generation.number, unit, 0),
-            key: job_key(&spec, 0),
-            asset: asset.id,
-            generation: asset.generation.number,
-            unit: unit.to_owned(),
-            round: 0,
-            tenant: asset.tenant.clone(),
-            lane: Lane::Plain { kind: JobKind::Probe, priority: Priority::Standard },
-            spec,
-            state: JobState::Ready,
-            attempt: 0,
-            spent: 0,
-            holder: None,
-            failures: Vec::new(),
-            output: None,
-            unsent: Vec::new(),
-            trace: asset.trace.clone(),
-            ready_ms: 1,
-            claimed_ms: 0,
-            ended_ms: 0,
-            avoid: None,
-        };
+        let lane = Lane::Plain { kind: JobKind::Probe, priority: Priority::Standard };
+        let (number, tenant) = (asset.generation.number, asset.tenant.clone());
+        let ready = JobRecord::ready(asset.id, number, unit.to_owned(), tenant, lane, spec, 1);
+        let mut job = JobRecord { trace: asset.trace.clone(), ..ready };
         change(&mut job);
         self.queue.jobs().create(&subject::job_record(asset.id, job.id), &job).await.unwrap();
         self.until("the view has the job", async || self.view.job(job.id).is_some()).await;

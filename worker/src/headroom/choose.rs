@@ -2,7 +2,7 @@
 //! it and what asks are all it looks at.
 
 use framemill_queue::runner::Ask;
-use framemill_schemas::lane::{Demand, Priority};
+use framemill_schemas::lane::{Demand, Lane, Priority};
 use uuid::Uuid;
 
 use super::{
@@ -138,7 +138,7 @@ impl Facts<'_> {
     }
 
     /// Why the least that a lane has would not be taken, as far as this lane goes.
-    pub fn closed(&self, lane: framemill_schemas::lane::Lane, running: &[Running]) -> Option<String> {
+    pub fn closed(&self, lane: Lane, running: &[Running]) -> Option<String> {
         match self.place(&least_of(lane), running) {
             Ok(_) => None,
             Err(Refusal::Now(why) | Refusal::Ever(why)) => Some(why),
@@ -152,43 +152,39 @@ impl Facts<'_> {
         if ask.lane.priority() != Priority::Live || self.machine().is_err() {
             return None;
         }
-        let mut best: Option<Vec<Running>> = None;
         let places: Vec<Option<u32>> = if ask.lane.demand() == Some(Demand::Nvenc) {
             self.node.devices.iter().map(|device| Some(device.index)).collect()
         } else {
             vec![None]
         };
-        for place in places {
-            let there = |job: &&Running| job.grant.map(|grant| grant.device) == place;
-            let mut titles: Vec<Running> = running
-                .iter()
-                .filter(there)
-                .filter(|job| job.ask.lane.priority() != Priority::Live && job.ask.lane.codec().is_some())
-                .copied()
-                .collect();
-            // Room enough, by what is predicted: what is measured will follow. Or nothing that titles have.
-            let shut = |index: u32| {
-                let at = self.node.devices.iter().position(|device| device.index == index);
-                let state = at.and_then(|at| self.readings.devices.get(at));
-                state.is_some_and(|state| state.hot || state.shut.is_some())
-            };
-            if self.would_fit(ask, place, running) || place.is_some_and(shut) {
-                continue;
-            }
-            // The least urgent goes first.
-            titles.sort_by_key(|job| std::cmp::Reverse(job.ask.lane.priority()));
-            for count in 1..=titles.len() {
-                let gone = &titles[..count];
-                let left: Vec<Running> = running.iter().filter(|job| !gone.contains(job)).copied().collect();
-                if self.would_fit(ask, place, &left) {
-                    if best.as_ref().is_none_or(|best| best.len() > count) {
-                        best = Some(gone.to_vec());
-                    }
-                    break;
-                }
-            }
+        let costs = places.into_iter().filter_map(|place| self.titles_to_end(ask, place, running));
+        costs.min_by_key(|(count, _)| *count).map(|(_, first)| first)
+    }
+
+    /// How many titles of a place have to end before a job fits there, and which goes first.
+    fn titles_to_end(&self, ask: &Ask, place: Option<u32>, running: &[Running]) -> Option<(usize, Uuid)> {
+        // Room enough, by what is predicted: what is measured will follow. Or nothing that titles have.
+        if self.would_fit(ask, place, running) || place.is_some_and(|index| self.is_closed(index)) {
+            return None;
         }
-        best?.first().map(|job| job.claim)
+        let there = |job: &&Running| job.grant.map(|grant| grant.device) == place;
+        let is_title = |job: &&Running| job.ask.lane.priority() != Priority::Live && job.ask.lane.codec().is_some();
+        let mut titles: Vec<Running> = running.iter().filter(there).filter(is_title).copied().collect();
+        // The least urgent goes first.
+        titles.sort_by_key(|job| std::cmp::Reverse(job.ask.lane.priority()));
+        let fits_without = |count: &usize| {
+            let left: Vec<Running> = running.iter().filter(|job| !titles[..*count].contains(job)).copied().collect();
+            self.would_fit(ask, place, &left)
+        };
+        let count = (1..=titles.len()).find(fits_without)?;
+        Some((count, titles.first()?.claim))
+    }
+
+    /// Whether a device takes nothing, whatever ends on it.
+    fn is_closed(&self, index: u32) -> bool {
+        let at = self.node.devices.iter().position(|device| device.index == index);
+        let state = at.and_then(|at| self.readings.devices.get(at));
+        state.is_some_and(|state| state.hot || state.shut.is_some())
     }
 
     /// Whether a job would fit beside `left`, by what is predicted: what is measured falls only once

@@ -4,10 +4,11 @@ use framemill_queue::runner::Ask;
 use framemill_schemas::{
     ladder::VideoCodec,
     lane::{Lane, Priority},
+    load::Load,
 };
 
 use super::{device::Device, learn::Learned};
-use crate::machine::models::rate_at;
+use crate::machine::models::{pixels_per_s, rate_at};
 
 /// All of a device: shares are counted in millionths, because a codec's rate differs from another's.
 pub const WHOLE: u64 = 1_000_000;
@@ -19,8 +20,6 @@ const TITLE_SPEED: u64 = 8;
 /// Least part of what a title would take that it is started with: less would hold its memory and its
 /// sessions for too long.
 const TITLE_LEAST: u64 = 4;
-/// Pixels of a picture that rates are published for.
-const PIXELS: u64 = 1920 * 1080;
 
 /// What a job takes of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,14 +80,14 @@ pub(super) fn wish(ask: &Ask, device: &Device, learned: &Learned, ceiling_percen
 
 /// The least that any job of a lane asks for.
 pub(super) fn least_of(lane: Lane) -> Ask {
-    let load = framemill_schemas::load::Load { pixels_per_s: 1, rate_milli: 0, effort: 1, sessions: 1, memory_mib: 1 };
+    let load = Load { pixels_per_s: 1, rate_milli: 0, effort: 1, sessions: 1, memory_mib: 1 };
     Ask { lane, load }
 }
 
 /// Share of a device that a job takes at the pace at which it is watched, by what is published.
 fn share_at_sight(ask: &Ask, codec: VideoCodec, device: &Device) -> Option<u64> {
-    let pictures = u64::from(rate_at(device.generation, codec, ask.load.effort)?);
-    let rate = (u64::from(device.engines) * pictures * PIXELS * COUNTED_PERCENT / 100).max(1);
+    let pictures = rate_at(device.generation, codec, ask.load.effort)?;
+    let rate = (pixels_per_s(device.engines, pictures) * COUNTED_PERCENT / 100).max(1);
     let share = u128::from(ask.load.pixels_per_s) * u128::from(WHOLE) / u128::from(rate);
     let share = u64::try_from(share).unwrap_or(u64::MAX / WHOLE).min(u64::MAX / WHOLE);
     Some(share.max(1))

@@ -21,6 +21,8 @@ use crate::machine::{
 /// Symptom of a device that opens no more sessions, and of one without memory.
 const NO_SESSION: &str = "encoder-sessions";
 const NO_MEMORY: &str = "video-memory";
+/// Symptoms of a device that encodes, and is full.
+pub(crate) const FULL: [&str; 2] = [NO_SESSION, NO_MEMORY];
 /// Part of a device's memory, in percent, beyond which a refused session was refused for want of it.
 const FULL_PERCENT: u64 = 95;
 
@@ -85,7 +87,7 @@ impl Devices {
             // Nobody who tries is left at the end of a worker.
             let _ = checks.send((Some(grant.device), NO_XID));
         }
-        if ![NO_SESSION, NO_MEMORY].contains(&failure.code.as_str()) {
+        if !FULL.contains(&failure.code.as_str()) {
             return failure;
         }
         self.headroom.refused(claim, Instant::now());

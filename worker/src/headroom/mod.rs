@@ -15,11 +15,10 @@ mod room;
 mod starts;
 mod xid;
 
-pub use ceilings::{Ceilings, HeadroomConfig};
-pub use choose::{Choice, DeviceState, Readings, Running, choose};
-pub use cost::{Cost, Grant, WHOLE};
-pub use device::{Device, Node, session_limit};
+pub use ceilings::HeadroomConfig;
+pub(crate) use cost::WHOLE;
+pub use cost::{Cost, Grant};
+pub use device::{Device, Node};
 pub use devices::Devices;
-pub use learn::Learned;
+pub(crate) use devices::FULL;
 pub use room::{Headroom, Seated};
-pub use starts::{Begun, Starts};

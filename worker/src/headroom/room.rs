@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use super::{
     ceilings::{Ceilings, HeadroomConfig},
-    choose::{DeviceState, Facts, Readings, Refusal, Running, is_busy, is_hot},
-    cost::{Cost, Grant, WHOLE, least_of, wish},
+    choose::{Choice, DeviceState, Facts, Readings, Running, choose, is_busy, is_hot},
+    cost::{Grant, WHOLE, least_of, wish},
     device::Node,
     learn::Learned,
     starts::{Begun, Starts, Turn},
@@ -138,6 +138,11 @@ impl Headroom {
         Box::new(self.clone())
     }
 
+    /// Whether a job would be taken now.
+    pub fn offer(&self, ask: &Ask) -> Offer {
+        self.state().choose(*ask).into()
+    }
+
     /// What a claim was given of a device.
     pub fn grant(&self, claim: Uuid) -> Option<Grant> {
         self.state().running.iter().find(|job| job.claim == claim)?.grant
@@ -196,16 +201,15 @@ impl Headroom {
         tracing::warn!(gpu = device, sessions = held, seconds = lasts.as_secs(), "a GPU refused a session or memory");
     }
 
-    /// A device reported an error. Whether it takes nothing more because of that.
-    pub fn reported(&self, device: u32, xid: u64, now: Instant) -> bool {
+    /// A device reported an error.
+    pub fn reported(&self, device: u32, xid: u64, now: Instant) {
         let mut state = self.state();
-        let Some(at) = state.place_of(device) else { return false };
+        let Some(at) = state.place_of(device) else { return };
         let memory = &mut state.devices[at];
         if let Some((why, rest)) = memory.strikes.report(xid, now) {
             tracing::error!(gpu = device, xid, why, "a GPU takes nothing more");
             memory.shut = Some(Shut { why, until: now + rest });
         }
-        memory.shut.is_some()
     }
 
     /// It encodes: whatever was held against it is forgotten, unless that was a single error of a job.
@@ -325,6 +329,25 @@ impl State {
         self.running.iter().chain(&self.kept).copied().collect()
     }
 
+    fn choose(&self, ask: Ask) -> Choice {
+        choose(&self.node, &self.ceilings, &self.readings, &self.learned, &self.taken(), &[ask])
+    }
+
+    fn take(&mut self, job: Running) {
+        self.running.push(job);
+        self.taken_at.insert(job.claim, Instant::now());
+        let Some(grant) = job.grant else {
+            self.begun.insert(job.claim);
+            self.readings.slot_unread = true;
+            return;
+        };
+        // The next question is about a device on which a process is about to start.
+        let at = self.place_of(grant.device);
+        if let Some(device) = at.and_then(|at| self.readings.devices.get_mut(at)) {
+            device.starts_in_ms = Some(millis(self.ceilings.gap));
+        }
+    }
+
     fn place_of(&self, device: u32) -> Option<usize> {
         self.node.devices.iter().position(|known| known.index == device)
     }
@@ -358,7 +381,7 @@ impl State {
                 hot: reading.is_some_and(|reading| is_hot(was, reading, self.ceilings.margin_c)),
                 believed_sessions: memory.belief.filter(|belief| belief.until > now).map(|belief| belief.sessions),
                 shut: shut.or_else(|| reading.is_none().then(|| SILENT.to_owned())),
-                starts_in_ms: starts_in.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+                starts_in_ms: starts_in.map(millis),
             });
         }
         let cpu_percent = machine.cpu_percent.map(|percent| percent.clamp(0.0, 100.0) as u32);
@@ -434,6 +457,20 @@ impl State {
     }
 }
 
+impl From<Choice> for Offer {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::Take { grant, .. } => Self::Take(grant.map(|grant| grant.device)),
+            Choice::Wait(why) => Self::Wait(why),
+            Choice::Never(why) => Self::Never(why),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Room for Headroom {
     fn look(&mut self, now: Instant) {
         self.state().look(now);
@@ -446,33 +483,13 @@ impl Room for Headroom {
         facts.closed(lane, &taken).is_none() || facts.victim(&least_of(lane), &state.running).is_some()
     }
 
-    fn offer(&self, ask: &Ask) -> Offer {
-        let state = self.state();
-        match state.facts().place(ask, &state.taken()) {
-            Ok(grant) => Offer::Take(grant.map(|grant| grant.device)),
-            Err(Refusal::Now(why)) => Offer::Wait(why),
-            Err(Refusal::Ever(why)) => Offer::Never(why),
-        }
-    }
-
-    fn take(&mut self, claim: Uuid, ask: Ask, seat: Option<u32>) {
+    fn take(&mut self, claim: Uuid, ask: Ask) -> Offer {
         let mut state = self.state();
-        let placed = state.facts().place(&ask, &state.taken()).ok().flatten();
-        let unknown = |device| Grant { device, cost: Cost::default(), pace_milli: 1000, published: 0 };
-        let grant = seat.map(|device| placed.filter(|grant| grant.device == device).unwrap_or_else(|| unknown(device)));
-        state.running.push(Running { claim, ask, grant });
-        state.taken_at.insert(claim, Instant::now());
-        if grant.is_none() {
-            state.begun.insert(claim);
-            state.readings.slot_unread = true;
+        let choice = state.choose(ask);
+        if let Choice::Take { grant, .. } = choice {
+            state.take(Running { claim, ask, grant });
         }
-        // The next question is about a device on which a process is about to start.
-        if let Some(at) = seat.and_then(|device| state.place_of(device)) {
-            let gap = u64::try_from(state.ceilings.gap.as_millis()).unwrap_or(u64::MAX);
-            if let Some(device) = state.readings.devices.get_mut(at) {
-                device.starts_in_ms = Some(gap);
-            }
-        }
+        choice.into()
     }
 
     fn end(&mut self, claim: Uuid) {

@@ -40,7 +40,7 @@ async fn titles_are_taken_one_start_after_another() {
     room.look(at);
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
     assert_eq!(room.offer(&ask(Priority::Bulk, 480)), Offer::Take(Some(3)));
-    room.take(first, ask(Priority::Bulk, 480), Some(3));
+    assert_eq!(room.take(first, ask(Priority::Bulk, 480)), Offer::Take(Some(3)));
     for look in [false, true] {
         if look {
             room.look(at);
@@ -58,7 +58,7 @@ async fn titles_are_taken_one_start_after_another() {
     read(&now, Instant::now(), 0);
     room.look(Instant::now() + Duration::from_millis(1600));
     assert_eq!(room.offer(&ask(Priority::Bulk, 480)), Offer::Take(Some(3)));
-    room.take(second, ask(Priority::Bulk, 480), Some(3));
+    assert_eq!(room.take(second, ask(Priority::Bulk, 480)), Offer::Take(Some(3)));
     // Nobody starts before its turn, and who is called off leaves the line.
     cancel.cancel();
     assert!(room.start(second, &cancel).await.is_none());

@@ -135,11 +135,6 @@ impl Gpus {
     }
 }
 
-/// What every NVIDIA GPU of this machine does now; none where there is no driver.
-pub fn readings() -> Vec<GpuReading> {
-    Gpus::open().map(|gpus| gpus.read()).unwrap_or_default()
-}
-
 fn describe(index: u32, device: &Device<'_>) -> Gpu {
     let name = device.name().unwrap_or_else(|_| "unknown".to_owned());
     Gpu {

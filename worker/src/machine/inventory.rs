@@ -6,10 +6,10 @@ use framemill_media::{
     encoder::{self, Encoder},
     toolchain::Toolchain,
 };
-use framemill_schemas::inventory::{EncoderProof, Gpu, Inventory};
+use framemill_schemas::inventory::{EncoderProof, Inventory};
 use tokio_util::sync::CancellationToken;
 
-use super::gpu::{Gpus, NoDriver};
+use super::gpu::{GpuReading, Gpus, NoDriver};
 
 /// Pause before an encoder that did not work is tried again, doubled each time.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const DRIVER: Duration = Duration::from_secs(10);
 /// is said in the inventory, in the words of whoever was asked. Takes about a second, and where a
 /// driver hangs at most half a minute.
 pub async fn take(tools: &Toolchain, cancel: &CancellationToken) -> Inventory {
-    let (encoders, gpus) = tokio::join!(encoder::prove(tools, cancel), gpus());
+    let (encoders, gpus) = tokio::join!(encoder::prove(tools, cancel), ask(Gpus::list));
     match gpus {
         Ok((driver, gpus)) => Inventory { encoders, driver: Some(driver), gpus, driver_fault: None },
         Err(NoDriver::NotInstalled) => Inventory { encoders, ..Inventory::default() },
@@ -31,9 +31,14 @@ pub async fn take(tools: &Toolchain, cancel: &CancellationToken) -> Inventory {
     }
 }
 
+/// What every NVIDIA GPU of this machine does now; none where there is no driver, or it does not answer.
+pub async fn readings() -> Vec<GpuReading> {
+    ask(|gpus| Ok(gpus.read())).await.unwrap_or_default()
+}
+
 /// A driver that hangs is left to itself, with the thread that asked it.
-async fn gpus() -> Result<(String, Vec<Gpu>), NoDriver> {
-    let asked = tokio::task::spawn_blocking(|| Gpus::open().and_then(|gpus| gpus.list()));
+async fn ask<T: Send + 'static>(question: fn(&Gpus) -> Result<T, NoDriver>) -> Result<T, NoDriver> {
+    let asked = tokio::task::spawn_blocking(move || Gpus::open().and_then(|gpus| question(&gpus)));
     match tokio::time::timeout(DRIVER, asked).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => Err(NoDriver::Broken(format!("asking it broke off: {error}"))),

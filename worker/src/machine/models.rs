@@ -134,7 +134,14 @@ pub fn pictures_per_s(generation: Generation, codec: VideoCodec, preset: Preset)
     }
 }
 
-/// The same for any effort from 1 to 7; what is not published lies half-way between its neighbours.
+/// Pixels that so many encoders of such a rate encode in a second.
+pub fn pixels_per_s(engines: u32, pictures_per_s: u32) -> u64 {
+    /// Of a picture that rates are published for.
+    const PIXELS: u64 = 1920 * 1080;
+    u64::from(engines) * u64::from(pictures_per_s) * PIXELS
+}
+
+/// The pictures in a second for any effort from 1 to 7; what is not published lies half-way between its neighbours.
 pub fn rate_at(generation: Generation, codec: VideoCodec, effort: u8) -> Option<u32> {
     let of = |preset| pictures_per_s(generation, codec, preset);
     let between = |quick, slow| Some(u32::midpoint(of(quick)?, of(slow)?));

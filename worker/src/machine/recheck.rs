@@ -7,6 +7,7 @@ use std::{
 
 use framemill_media::{
     encoder::{self, Encoder},
+    failure_of,
     toolchain::Toolchain,
 };
 use framemill_schemas::{
@@ -20,7 +21,7 @@ use super::{
     readings::Xid,
     script::{Script, Use},
 };
-use crate::headroom::{Device, Headroom};
+use crate::headroom::{Device, FULL, Headroom};
 
 /// Pause between an error and the proof that the GPU encodes: what broke is being cleared away.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -35,10 +36,6 @@ pub(crate) struct Checker {
     /// Every GPU that encoded when the worker started, whatever became of it.
     pub devices: Vec<Device>,
 }
-
-/// What a device that encodes says when our own jobs, or others', fill it.
-const FULL: [&str; 3] =
-    ["OpenEncodeSessionEx failed: out of memory", "incompatible client key", "CUDA_ERROR_OUT_OF_MEMORY"];
 
 /// How the proof of a device came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +121,8 @@ impl Checker {
 fn verdict(answer: Option<String>) -> Proof {
     match answer {
         None => Proof::Encodes,
-        Some(answer) if FULL.iter().any(|says| answer.contains(says)) => Proof::NoVerdict,
+        // Our own jobs, or others', fill it.
+        Some(answer) if FULL.contains(&failure_of(&answer).code.as_str()) => Proof::NoVerdict,
         Some(answer) => Proof::Not(answer),
     }
 }

@@ -18,6 +18,7 @@ use super::{
     gpu::GpuReading,
     models::{Model, named, names},
 };
+use crate::headroom::WHOLE;
 
 /// Begins every name of a scripted GPU.
 pub const SIMULATED: &str = "simulated ";
@@ -31,8 +32,6 @@ const NO_SESSION: &str = "[h264_nvenc @ 0x5] [error] OpenEncodeSessionEx failed:
 /// What ffmpeg says when a GPU has no memory left.
 const NO_MEMORY: &str =
     "[AVHWDeviceContext @ 0x5] [error] Failed creating CUDA context: CUDA_ERROR_OUT_OF_MEMORY: out of memory (0x2)\n";
-/// All of a device.
-const WHOLE: u64 = 1_000_000;
 
 /// A file of scripted GPUs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

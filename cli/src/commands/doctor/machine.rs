@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use framemill_worker::gpu::{GpuReading, readings};
+use framemill_worker::gpu::GpuReading;
 use nix::{
     sys::resource::{Resource, getrlimit},
     unistd::{AccessFlags, access},
@@ -28,8 +28,8 @@ const NVIDIA: &str = "0x10de";
 /// A window into a GPU's memory of this size is the one of a machine without resizable BAR.
 const SMALL_WINDOW: u64 = 256 * 1024 * 1024;
 
-/// Everything there is to say.
-pub(super) async fn findings() -> Vec<Finding> {
+/// Everything there is to say of a machine whose GPUs do this now.
+pub(super) async fn findings(gpus: &[GpuReading]) -> Vec<Finding> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mut findings = vec![
         kernel(&read("/proc/sys/kernel/osrelease"), Path::new("/proc/pressure/cpu").exists()),
@@ -48,7 +48,7 @@ pub(super) async fn findings() -> Vec<Finding> {
             on_path("nvidia-ctk").is_some() || on_path("nvidia-container-cli").is_some(),
         ));
     }
-    findings.extend(readings().iter().filter_map(thermal));
+    findings.extend(gpus.iter().filter_map(thermal));
     findings
 }
 

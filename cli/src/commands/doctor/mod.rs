@@ -74,19 +74,15 @@ impl Finding {
 pub async fn run(global: &Global, args: Doctor) -> Result<(), CliError> {
     let settings = load::effective(global.config.as_deref())?;
     let (mut findings, inventory) = ffmpeg(&settings).await;
-    findings.extend(machine::findings().await);
+    let readings = inventory::readings().await;
+    findings.extend(machine::findings(&readings).await);
     findings.extend(queue(&settings).await);
     findings.push(store(&settings).await);
     findings.push(data(&settings.data));
     findings.push(listen(&settings).await);
     let errors = findings.iter().filter(|finding| finding.state == State::Error).count();
     if args.report {
-        output::json(&Report {
-            framemill: env!("CARGO_PKG_VERSION"),
-            inventory,
-            readings: framemill_worker::gpu::readings(),
-            findings: &findings,
-        });
+        output::json(&Report { framemill: env!("CARGO_PKG_VERSION"), inventory, readings, findings: &findings });
     } else if global.json {
         output::json(&findings);
     } else {

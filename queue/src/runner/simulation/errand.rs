@@ -2,11 +2,10 @@
 
 use framemill_schemas::{
     ids::{AssetId, JobId, Tenant},
-    job::{Hint, JOB_VERSION, JobKind, JobRecord, JobState},
+    job::{Hint, JobKind, JobRecord, JobState},
     lane::{Lane, Priority},
     load::Load,
     spec::{JobSpec, ValidatePartSpec},
-    trace::TraceContext,
 };
 use uuid::Uuid;
 
@@ -142,28 +141,8 @@ pub fn id(job: usize) -> JobId {
 }
 
 fn record(job: usize, now_ms: i64) -> JobRecord {
-    JobRecord {
-        v: JOB_VERSION,
-        id: id(job),
-        key: String::new(),
-        asset: AssetId::new(Uuid::from_u128(1)),
-        generation: 1,
-        unit: format!("validate/{job}"),
-        round: 0,
-        tenant: Tenant::default_tenant(),
-        lane: Lane::Plain { kind: JobKind::Validate, priority: Priority::Standard },
-        spec: JobSpec::ValidatePart(ValidatePartSpec { part: id(job), part_key: String::new() }),
-        state: JobState::Ready,
-        attempt: 0,
-        spent: 0,
-        avoid: None,
-        holder: None,
-        failures: Vec::new(),
-        output: None,
-        unsent: Vec::new(),
-        trace: TraceContext::default(),
-        ready_ms: now_ms,
-        claimed_ms: 0,
-        ended_ms: 0,
-    }
+    let spec = JobSpec::ValidatePart(ValidatePartSpec { part: id(job), part_key: String::new() });
+    let lane = Lane::Plain { kind: JobKind::Validate, priority: Priority::Standard };
+    let (asset, unit) = (AssetId::new(Uuid::from_u128(1)), format!("validate/{job}"));
+    JobRecord { id: id(job), ..JobRecord::ready(asset, 1, unit, Tenant::default_tenant(), lane, spec, now_ms) }
 }
