@@ -64,7 +64,8 @@ mod tests {
 
     fn event() -> Event {
         let data = EventData {
-            asset_id: Some(AssetId::new(Uuid::from_u128(5))),
+            channel_id: None,
+        asset_id: Some(AssetId::new(Uuid::from_u128(5))),
             attempt: Some(2),
             reason: Some("ø\n\"".to_owned()),
             ..EventData::default()

@@ -11,6 +11,7 @@ use framemill_schemas::{
     asset::ASSET_VERSION,
     job::{JOB_VERSION, JobKind},
     lane::Lane,
+    live::{CHANNEL_VERSION, COMMIT_VERSION, TIMELINES_VERSION},
     node::NODE_VERSION,
     subject,
 };
@@ -36,13 +37,16 @@ const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// All buckets, each with the newest format of its records that this version reads. A record of
 /// a newer one is left alone.
-pub(crate) const BUCKETS: [(&str, u32); 6] = [
+pub(crate) const BUCKETS: [(&str, u32); 9] = [
     (subject::ASSETS_BUCKET, ASSET_VERSION),
     (subject::JOBS_BUCKET, JOB_VERSION),
     (subject::LEASES_BUCKET, 1),
     (subject::KEYS_BUCKET, 1),
     (subject::NODES_BUCKET, NODE_VERSION),
     (subject::IDEMPOTENCY_BUCKET, 1),
+    (subject::CHANNELS_BUCKET, CHANNEL_VERSION),
+    (subject::TIMELINES_BUCKET, TIMELINES_VERSION),
+    (subject::COMMITS_BUCKET, COMMIT_VERSION),
 ];
 
 /// Name of a bucket's stream, as every NATS tool knows it.

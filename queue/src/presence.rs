@@ -4,6 +4,7 @@ use async_nats::Subscriber;
 use bytes::Bytes;
 use framemill_schemas::{
     ids::AssetId,
+    live::ReplicaStatus,
     presence::{Heartbeat, Progress},
     subject, wire,
 };
@@ -32,6 +33,16 @@ impl Queue {
     /// Progress of an asset's jobs.
     pub async fn progress(&self, asset: AssetId) -> Result<impl Stream<Item = Progress> + Send + use<>, QueueError> {
         self.hear(subject::progress(asset)).await
+    }
+
+    /// Says how a replica of a channel is doing. Dropped while there is no connection.
+    pub async fn publish_replica(&self, status: &ReplicaStatus) -> Result<(), QueueError> {
+        self.say(subject::replica_status(&status.tenant, &status.channel_id), status).await
+    }
+
+    /// How every channel's replicas are doing.
+    pub async fn replicas(&self) -> Result<impl Stream<Item = ReplicaStatus> + Send + use<>, QueueError> {
+        self.hear(subject::REPLICA_STATUSES.to_owned()).await
     }
 
     async fn say<T: Serialize>(&self, subject: String, value: &T) -> Result<(), QueueError> {

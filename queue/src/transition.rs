@@ -270,8 +270,14 @@ fn blame_source(job: &JobRecord, failure: &Failure, same_here: u32) -> Option<Fa
 /// Writes an event into the record. `transition` tells apart the events of one attempt.
 fn tell(job: &mut JobRecord, transition: &str, what: &str, failure: Option<&Failure>, now_ms: i64) {
     let (identity, folder) = origin(&job.spec);
+    let channel = match &job.spec {
+        JobSpec::Live(spec) => Some(spec.channel.clone()),
+        _ => None,
+    };
     let data = EventData {
-        asset_id: Some(job.asset),
+        // A channel's jobs are filed under an id that nobody else knows.
+        asset_id: channel.is_none().then_some(job.asset),
+        channel_id: channel,
         job_id: Some(job.id),
         profile: Some(job.unit.clone()),
         input_checksum: identity.map(str::to_owned),
@@ -298,7 +304,7 @@ fn tell(job: &mut JobRecord, transition: &str, what: &str, failure: Option<&Fail
 /// Identity of the source and folder of the output, where a spec has them.
 fn origin(spec: &JobSpec) -> (Option<&str>, Option<&str>) {
     match spec {
-        JobSpec::Probe(_) | JobSpec::ValidatePart(_) => (None, None),
+        JobSpec::Probe(_) | JobSpec::ValidatePart(_) | JobSpec::Live(_) => (None, None),
         JobSpec::Transcode(spec) => (Some(&spec.identity), Some(&spec.folder)),
         JobSpec::Audio(spec) => (Some(&spec.identity), Some(&spec.folder)),
         JobSpec::Package(spec) => (None, Some(&spec.folder)),

@@ -441,7 +441,7 @@ impl View {
     /// Why nobody who was heard lately could run a job of a lane; nothing where somebody could.
     pub fn unserved(&self, lane: Lane) -> Option<String> {
         let role = match lane.kind() {
-            JobKind::Probe | JobKind::Audio | JobKind::Transcode => WORKER_ROLE,
+            JobKind::Probe | JobKind::Audio | JobKind::Transcode | JobKind::Live => WORKER_ROLE,
             JobKind::Package | JobKind::Validate => PACKAGER_ROLE,
         };
         let state = self.state();

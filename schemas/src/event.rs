@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     failure::Class,
-    ids::{AssetId, JobId, NodeId, Tenant},
+    ids::{AssetId, ChannelId, JobId, NodeId, Tenant},
 };
 
 /// Format of events written by this version.
@@ -36,6 +36,9 @@ pub struct EventData {
     /// The asset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset_id: Option<AssetId>,
+    /// The channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<ChannelId>,
     /// The job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<JobId>,

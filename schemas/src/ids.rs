@@ -135,6 +135,12 @@ name_id!(
     "node name"
 );
 
+name_id!(
+    /// A live stream definition of a tenant.
+    ChannelId,
+    "channel name"
+);
+
 impl Tenant {
     /// The tenant of a farm that has only one.
     pub fn default_tenant() -> Self {

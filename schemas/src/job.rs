@@ -16,7 +16,7 @@ use crate::{
 
 /// Newest format of job records that this version reads. It is written only where it is needed, so that
 /// an older farm beside this one goes on with everything else.
-pub const JOB_VERSION: u32 = 2;
+pub const JOB_VERSION: u32 = 3;
 /// Most failures kept in a record; the oldest go first.
 pub const FAILURES_MAX: usize = 16;
 
@@ -34,11 +34,13 @@ pub enum JobKind {
     Package,
     /// Check an output.
     Validate,
+    /// Encode a channel, for as long as it is wanted.
+    Live,
 }
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Probe, Self::Transcode, Self::Audio, Self::Package, Self::Validate];
+    pub const ALL: [Self; 6] = [Self::Probe, Self::Transcode, Self::Audio, Self::Package, Self::Validate, Self::Live];
 
     /// The name in subjects, events and reports.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +50,7 @@ impl JobKind {
             Self::Audio => "audio",
             Self::Package => "package",
             Self::Validate => "validate",
+            Self::Live => "live",
         }
     }
 }
@@ -213,6 +216,7 @@ impl JobSpec {
             // The packager's work as well: it copies what is there, and encodes nothing.
             Self::Package(_) | Self::Carry(_) => JobKind::Package,
             Self::ValidatePart(_) | Self::ValidateWhole(_) => JobKind::Validate,
+            Self::Live(_) => JobKind::Live,
         }
     }
 }

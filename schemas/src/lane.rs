@@ -119,7 +119,7 @@ pub enum Lane {
         /// Its priority.
         priority: Priority,
     },
-    /// A chunk: `transcode.<engine>.<codec>.<size>.<priority>`.
+    /// A chunk, `transcode.<engine>.<codec>.<size>.<priority>`, or a channel, `live.<...>.live`.
     Encode {
         /// What it demands.
         engine: Demand,
@@ -134,19 +134,19 @@ pub enum Lane {
 
 impl Lane {
     /// Every lane of `kinds`, in the order a worker sweeps them: by priority, then kind, then what they
-    /// demand, then size. Of channels there is nothing but encodes.
+    /// demand, then size. Channels are encodes of a priority of their own.
     pub fn all(kinds: &[JobKind]) -> Vec<Self> {
         let mut lanes = Vec::new();
         for priority in Priority::ALL {
-            for &kind in kinds {
-                if kind == JobKind::Transcode {
+            for &kind in kinds.iter().filter(|kind| (**kind == JobKind::Live) == (priority == Priority::Live)) {
+                if matches!(kind, JobKind::Transcode | JobKind::Live) {
                     for engine in Demand::ALL {
                         for size in Size::ALL {
                             let lane = |codec| Self::Encode { engine, codec, size, priority };
                             lanes.extend(VideoCodec::ALL.map(lane));
                         }
                     }
-                } else if priority != Priority::Live {
+                } else {
                     lanes.push(Self::Plain { kind, priority });
                 }
             }
@@ -173,14 +173,16 @@ impl Lane {
     pub const fn kind(self) -> JobKind {
         match self {
             Self::Plain { kind, .. } => kind,
+            Self::Encode { priority: Priority::Live, .. } => JobKind::Live,
             Self::Encode { .. } => JobKind::Transcode,
         }
     }
 
-    /// Oldest format of job records that knows it: GPUs and channels came with the second.
+    /// Oldest format of job records that knows it: GPUs came with the second, channels with the third.
     pub const fn job_version(self) -> u32 {
         match self {
-            Self::Encode { engine: Demand::Nvenc, .. } | Self::Encode { priority: Priority::Live, .. } => 2,
+            Self::Encode { priority: Priority::Live, .. } => 3,
+            Self::Encode { engine: Demand::Nvenc, .. } => 2,
             Self::Encode { .. } | Self::Plain { .. } => 1,
         }
     }
@@ -209,7 +211,8 @@ impl fmt::Display for Lane {
         match self {
             Self::Plain { kind, priority } => write!(f, "{}.{}", kind.as_str(), priority.as_str()),
             Self::Encode { engine, codec, size, priority } => {
-                write!(f, "transcode.{}.{}.{}.{}", engine.as_str(), codec.as_str(), size.as_str(), priority.as_str())
+                let (kind, engine, codec) = (self.kind().as_str(), engine.as_str(), codec.as_str());
+                write!(f, "{kind}.{engine}.{codec}.{}.{}", size.as_str(), priority.as_str())
             }
         }
     }

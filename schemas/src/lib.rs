@@ -19,6 +19,7 @@ pub mod job;
 pub mod key;
 pub mod ladder;
 pub mod lane;
+pub mod live;
 pub mod load;
 pub mod node;
 pub mod nvenc;

@@ -42,6 +42,7 @@ impl Load {
     pub fn of(spec: &JobSpec) -> Self {
         match spec {
             JobSpec::Transcode(spec) => Self::of_chunk(spec),
+            JobSpec::Live(spec) => spec.load,
             _ => Self::NONE,
         }
     }

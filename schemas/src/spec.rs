@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::Report,
-    ids::JobId,
+    ids::{ChannelId, JobId, NodeId},
     index::RenditionPart,
     inventory::Engine,
     ladder::{AudioCodec, VideoCodec},
+    load::Load,
     nvenc::NvencTuning,
     object::StoredObject,
     probe::Probe,
@@ -33,6 +34,8 @@ pub enum JobSpec {
     ValidateWhole(ValidateWholeSpec),
     /// Take a part over from an older generation.
     Carry(CarrySpec),
+    /// Encode a channel.
+    Live(LiveSpec),
 }
 
 /// What a job made.
@@ -134,6 +137,19 @@ impl TranscodeSpec {
         let start = (number - 1) * u64::from(self.segment_frames);
         start..(start + u64::from(self.segment_frames)).min(self.grid.frames)
     }
+}
+
+/// Encode a channel, as one of its replicas: what of, its record and its timelines say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveSpec {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Nodes that it must not run on: its peer's, and those that failed it lately.
+    pub apart: Vec<NodeId>,
+    /// What encodes it.
+    pub engine: Engine,
+    /// What it takes of the machine, as far as the ladder tells.
+    pub load: Load,
 }
 
 /// One rung, sized for a source.

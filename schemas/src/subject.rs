@@ -2,7 +2,7 @@
 
 use crate::{
     event::Event,
-    ids::{AssetId, JobId, NodeId},
+    ids::{AssetId, ChannelId, JobId, NodeId, Tenant},
     lane::Lane,
 };
 
@@ -25,6 +25,12 @@ pub const LEASES_BUCKET: &str = "leases";
 pub const KEYS_BUCKET: &str = "keys";
 /// Bucket of node records, by node.
 pub const NODES_BUCKET: &str = "nodes";
+/// Bucket of channel records, by [`crate::live::record_key`].
+pub const CHANNELS_BUCKET: &str = "channels";
+/// Bucket of channels' timelines, by [`crate::live::record_key`].
+pub const TIMELINES_BUCKET: &str = "timelines";
+/// Bucket of commits of channels' numbers, by [`crate::live::commit_key`]: the log.
+pub const COMMITS_BUCKET: &str = "commits";
 /// Bucket of idempotency keys; entries expire after a day.
 pub const IDEMPOTENCY_BUCKET: &str = "idempotency";
 
@@ -61,6 +67,14 @@ pub fn heartbeat(node: &NodeId) -> String {
 
 /// All heartbeats.
 pub const HEARTBEATS: &str = "presence.*";
+
+/// Status messages (plain NATS) of a channel's replicas.
+pub fn replica_status(tenant: &Tenant, channel: &ChannelId) -> String {
+    format!("status.{tenant}.{channel}")
+}
+
+/// All status messages of replicas.
+pub const REPLICA_STATUSES: &str = "status.*.*";
 
 /// Progress (plain NATS) of an asset's jobs.
 pub fn progress(asset: AssetId) -> String {

@@ -49,6 +49,29 @@ impl Default for LadderChoice {
     }
 }
 
+impl LadderChoice {
+    /// The ladder that is meant; what is wrong with it joins `errors`. `find` looks one up by name.
+    pub(crate) fn find(self, find: impl Fn(&str) -> Option<Ladder>, errors: &mut Vec<FieldError>) -> Option<Ladder> {
+        match self {
+            Self::Named(name) => find(&name).or_else(|| {
+                errors.push(FieldError::new(
+                    "/ladder",
+                    format!("there is no ladder {name:?}"),
+                    "list them with `framemill ladder ls`, or send one inline",
+                ));
+                None
+            }),
+            Self::Inline(value) => Ladder::from_value(value)
+                .map_err(|found| {
+                    let below =
+                        |error: FieldError| FieldError { pointer: format!("/ladder{}", error.pointer), ..error };
+                    errors.extend(found.into_iter().map(below));
+                })
+                .ok(),
+        }
+    }
+}
+
 /// A submission that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedSubmission {
@@ -85,25 +108,7 @@ impl Submission {
                 errors.push(FieldError::new("/source", error.to_string(), "give an address that is taken"))
             })
             .ok();
-        let ladder = match self.ladder {
-            LadderChoice::Named(name) => find(&name).or_else(|| {
-                errors.push(FieldError::new(
-                    "/ladder",
-                    format!("there is no ladder {name:?}"),
-                    "list them with `framemill ladder ls`, or send one inline",
-                ));
-                None
-            }),
-            LadderChoice::Inline(value) => Ladder::from_value(value)
-                .map_err(|found| {
-                    errors.extend(
-                        found
-                            .into_iter()
-                            .map(|error| FieldError { pointer: format!("/ladder{}", error.pointer), ..error }),
-                    );
-                })
-                .ok(),
-        };
+        let ladder = self.ladder.find(find, &mut errors);
         let tenant = self.tenant.and_then(|tenant| {
             tenant
                 .parse::<Tenant>()

@@ -50,6 +50,7 @@ impl Jobs {
             JobSpec::Probe(spec) => self.probe(spec, attempt).await,
             JobSpec::Transcode(spec) => self.transcode(spec, attempt).await,
             JobSpec::Audio(spec) => self.audio(spec, attempt).await,
+            JobSpec::Live(_) => Err(Failure::new(Class::Bug, "not-built", "channels are not encoded yet")),
             JobSpec::Package(_) | JobSpec::ValidatePart(_) | JobSpec::ValidateWhole(_) | JobSpec::Carry(_) => {
                 let reason = format!("a {} job came to a worker", attempt.job.kind().as_str());
                 Err(Failure::new(Class::Bug, "wrong-role", reason).mend("run workers and packagers of one version"))

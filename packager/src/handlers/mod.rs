@@ -54,7 +54,7 @@ impl Handlers {
             JobSpec::Carry(spec) => self.carry(spec, attempt).await.map(JobOutput::Parts),
             JobSpec::ValidatePart(spec) => self.validate_part(spec, attempt).await.map(|report| self.judged(report)),
             JobSpec::ValidateWhole(spec) => self.validate_whole(spec, attempt).await.map(|report| self.judged(report)),
-            JobSpec::Probe(_) | JobSpec::Transcode(_) | JobSpec::Audio(_) => {
+            JobSpec::Probe(_) | JobSpec::Transcode(_) | JobSpec::Audio(_) | JobSpec::Live(_) => {
                 let reason = format!("a {} job came to a packager", attempt.job.kind().as_str());
                 Err(Failure::new(Class::Bug, "wrong-role", reason).mend("run workers and packagers of one version"))
             }

@@ -229,6 +229,7 @@ fn good(job: &JobSummary) -> Fate {
             playlists: Vec::new(),
         })),
         JobKind::Validate => report(Vec::new()),
+        JobKind::Live => unreachable!("titles have no such job"),
     })
 }
 

@@ -199,6 +199,7 @@ fn end_of(asset: &AssetRecord) -> Event {
         AssetState::Failed | AssetState::Accepted => "failed",
     };
     let data = EventData {
+        channel_id: None,
         asset_id: Some(asset.id),
         status: Some(asset.state.as_str().to_owned()),
         class: asset.failure.as_ref().map(|failure| failure.class),

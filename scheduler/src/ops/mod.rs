@@ -86,6 +86,7 @@ pub(crate) fn generation(number: u32) -> Generation {
 /// revision, it is one event; the same change at another time is another.
 pub(crate) fn asset_event(asset: &AssetRecord, what: &str, revision: u64, now_ms: i64) -> Event {
     let data = EventData {
+        channel_id: None,
         asset_id: Some(asset.id),
         status: Some(asset.state.as_str().to_owned()),
         class: asset.failure.as_ref().map(|failure| failure.class),

@@ -68,6 +68,7 @@ fn reopen(
 /// An event about a change of a job that was found at `revision`.
 pub(crate) fn job_event(job: &JobRecord, what: &str, revision: u64, now_ms: i64) -> Event {
     let data = EventData {
+        channel_id: None,
         asset_id: Some(job.asset),
         job_id: Some(job.id),
         profile: Some(job.unit.clone()),

@@ -1,0 +1,27 @@
+//! Channels: what a tenant asks for, the timelines their replicas share, and the log of what was
+//! published of them.
+//!
+//! A channel's numbers count segments; each is committed once, as a segment, as filler or as a gap,
+//! and never changes afterwards.
+
+mod channel;
+mod commit;
+mod document;
+mod names;
+mod source;
+mod status;
+mod timeline;
+
+pub use channel::{CHANNEL_VERSION, ChannelRecord, ChannelState, Edition, Replica, Wanted};
+pub use commit::{COMMIT_VERSION, Commit, Committed, Flaw, TrackCommit};
+pub use document::{
+    Access, CHANNEL_BYTES_MAX, ChannelDocument, CheckedChannel, Observability, REDUNDANCY_MAX, SourceDocument,
+};
+pub use names::{
+    LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key, segment_key,
+};
+pub use source::{LiveSource, LiveSourceError, LiveSourceKind};
+pub use status::{REPLICA_STATUS_VERSION, ReplicaStatus, SourceStatus, TrackStatus};
+pub use timeline::{
+    LiveClock, SourceFormat, TIMELINES_MAX, TIMELINES_VERSION, Timeline, Timelines, WRAP_TICKS, frame_at_ms, pts_ms,
+};

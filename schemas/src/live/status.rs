@@ -1,0 +1,87 @@
+//! What replicas say of themselves every second: plain NATS messages, never stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    failure::Failure,
+    ids::{ChannelId, JobId, NodeId, Tenant},
+    live::{Flaw, SourceFormat},
+};
+
+/// Format of status messages written by this version.
+pub const REPLICA_STATUS_VERSION: u32 = 1;
+
+/// How one replica of a channel is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ReplicaStatus {
+    /// Format of this message.
+    pub v: u32,
+    /// Whose channel it is.
+    pub tenant: Tenant,
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// The replica's job.
+    pub job_id: JobId,
+    /// Its node.
+    pub node: NodeId,
+    /// When it said so, Unix milliseconds.
+    pub at_ms: i64,
+    /// The timeline it encodes; nothing before it has one.
+    pub timeline: Option<u32>,
+    /// Whether its encoder runs.
+    pub encoding: bool,
+    /// How often its encoder had to be started again.
+    pub restarts: u32,
+    /// The last number it finished in all renditions.
+    pub number: Option<u64>,
+    /// How long after that number's end on the channel's clock it had it, milliseconds.
+    pub lag_ms: Option<i64>,
+    /// How fast it encoded the last segments, thousandths of real time.
+    pub speed_milli: Option<u64>,
+    /// Numbers it committed first.
+    pub committed: u64,
+    /// Numbers that its peer committed first.
+    pub yielded: u64,
+    /// What it sees wrong with its picture and sound.
+    pub flaws: Vec<Flaw>,
+    /// Its sources, in the order of the channel.
+    pub sources: Vec<SourceStatus>,
+    /// Its renditions.
+    pub tracks: Vec<TrackStatus>,
+    /// What stands in its way, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Failure>,
+}
+
+/// How a replica finds one source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SourceStatus {
+    /// Its address, without secrets.
+    pub uri: String,
+    /// Whether this one is encoded.
+    pub active: bool,
+    /// Whether anything came of it within the last seconds.
+    pub reachable: bool,
+    /// Bits per second, over the last seconds.
+    pub bits_per_s: u64,
+    /// How long ago its last packet came, milliseconds.
+    pub last_packet_ms: Option<u64>,
+    /// What it is like.
+    pub format: Option<SourceFormat>,
+    /// How often it had to be opened again.
+    pub reconnects: u32,
+    /// Packets that were lost or broken on the way, by their counters (ISO/IEC 13818-1, clause 2.4.3.3).
+    pub lost_packets: u64,
+    /// Why it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Failure>,
+}
+
+/// How far a rendition is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TrackStatus {
+    /// The rendition.
+    pub rendition: String,
+    /// Its last number that this replica stored, or found stored.
+    pub number: Option<u64>,
+}
