@@ -15,6 +15,7 @@ pub mod encode;
 pub mod encoder;
 mod failures;
 pub mod formats;
+pub mod live;
 pub mod probe;
 pub mod toolchain;
 

@@ -2,7 +2,7 @@
 //! trust.
 //!
 //! Owns the HLS and DASH writers (pure: the same title gives the same bytes), the checks on
-//! everything that was made, and the handlers of package and validate jobs. Never encodes, and
+//! everything that was made, the handlers of package and validate jobs, and the playlists of channels. Never encodes, and
 //! never reads media to write a manifest.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 // A failure carries what a person needs to know, and there is one for each attempt, not for each call.
@@ -14,6 +14,7 @@ pub mod decimal;
 mod handlers;
 pub mod hls;
 mod language;
+mod live;
 mod metrics;
 mod objects;
 mod parts;

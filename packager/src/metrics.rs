@@ -3,7 +3,7 @@
 use framemill_media::decode::Media;
 use framemill_schemas::{
     failure::Class,
-    finding::{Report, ReportState, Severity},
+    finding::{Finding, Report, ReportState, Severity},
     job::JobKind,
 };
 use opentelemetry::{
@@ -21,6 +21,11 @@ pub struct Metrics {
     frames: Counter<u64>,
     reports: Counter<u64>,
     findings: Counter<u64>,
+    live_playlist_seconds: Histogram<f64>,
+    live_playlist_bytes: Counter<u64>,
+    live_gaps: Counter<u64>,
+    live_checked: Counter<u64>,
+    live_skipped: Counter<u64>,
 }
 
 impl Metrics {
@@ -41,6 +46,20 @@ impl Metrics {
             frames: counter("framemill_packager_frames_decoded", "Frames decoded strictly, by media"),
             reports: counter("framemill_packager_reports", "Validations that ended, by verdict"),
             findings: counter("framemill_packager_findings", "Faults found in outputs, by severity"),
+            live_playlist_seconds: meter
+                .f64_histogram("framemill_packager_live_playlist_seconds")
+                .with_description(
+                    "Time from hearing of a channel's commit to a playlist or MPD stored that tells of it",
+                )
+                .with_boundaries(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0])
+                .build(),
+            live_playlist_bytes: counter("framemill_packager_live_playlist_bytes", "Bytes of those playlists and MPDs"),
+            live_gaps: counter("framemill_packager_live_gaps", "Numbers of channels that were declared gaps"),
+            live_checked: counter("framemill_packager_live_numbers_checked", "Numbers of channels that were checked"),
+            live_skipped: counter(
+                "framemill_packager_live_numbers_skipped",
+                "Numbers that were passed over by checking",
+            ),
         }
     }
 
@@ -79,13 +98,37 @@ impl Metrics {
             ReportState::Failed => "failed",
         };
         self.reports.add(1, &[KeyValue::new("verdict", verdict)]);
-        for finding in &report.findings {
-            let severity = match finding.severity {
-                Severity::Info => "info",
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-            };
-            self.findings.add(1, &[KeyValue::new("severity", severity)]);
-        }
+        report.findings.iter().for_each(|finding| self.finding(finding));
+    }
+
+    fn finding(&self, finding: &Finding) {
+        let severity = match finding.severity {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        self.findings.add(1, &[KeyValue::new("severity", severity)]);
+    }
+
+    /// A playlist or an MPD of a channel is stored.
+    pub fn live_playlist(&self, seconds: f64, bytes: u64) {
+        self.live_playlist_seconds.record(seconds, &[]);
+        self.live_playlist_bytes.add(bytes, &[]);
+    }
+
+    /// A number of a channel was declared a gap.
+    pub fn live_gap(&self) {
+        self.live_gaps.add(1, &[]);
+    }
+
+    /// A number of a channel was checked; these faults were found.
+    pub fn live_checked(&self, findings: &[Finding]) {
+        self.live_checked.add(1, &[]);
+        findings.iter().for_each(|finding| self.finding(finding));
+    }
+
+    /// A number of a channel was passed over.
+    pub fn live_skipped(&self) {
+        self.live_skipped.add(1, &[]);
     }
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     handlers::{Handlers, LastIndex},
+    live::{self, LiveParts},
     metrics::Metrics,
 };
 
@@ -59,15 +60,21 @@ pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
     };
     let member = Member { node: node.clone(), role };
     let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
+    let metrics = Arc::new(Metrics::new());
+    let process = Uuid::new_v4();
+    let live =
+        LiveParts { queue: queue.clone(), store: store.clone(), node: node.clone(), process, metrics: metrics.clone() };
+    // A drain hands the channels over at once: what others can write is nothing to be finished.
+    let handed_over = shutdown.drain.child_token();
+    let live = live::run(live, handed_over.clone());
     // What is begun waits for a store that is away; nothing else is begun meanwhile.
     let store = store.patient();
     let gate = Gate::default();
     let _following = AbortOnDropHandle::new(tokio::spawn(follow_outages(store.clone(), gate.clone())));
-    let handlers =
-        Handlers { queue: queue.clone(), store, tools, metrics: Metrics::new(), last_index: LastIndex::default() };
+    let handlers = Handlers { queue: queue.clone(), store, tools, metrics, last_index: LastIndex::default() };
     let runner = RunnerConfig {
         node,
-        process: Uuid::new_v4(),
+        process,
         role: ROLE,
         lanes: Lane::all(&KINDS),
         slots,
@@ -75,7 +82,15 @@ pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
         lease: LEASE,
         gate,
     };
-    runner::serve_as(queue, runner, standing, Arc::new(handlers), shutdown.drain.clone(), shutdown.stop.clone()).await
+    let jobs =
+        runner::serve_as(queue, runner, standing, Arc::new(handlers), shutdown.drain.clone(), shutdown.stop.clone());
+    let jobs = async {
+        let served = jobs.await;
+        handed_over.cancel();
+        served
+    };
+    let (served, ()) = tokio::join!(jobs, live);
+    served
 }
 
 /// Keeps the gate closed while the store is away.

@@ -65,7 +65,7 @@ mod tests {
     fn event() -> Event {
         let data = EventData {
             channel_id: None,
-        asset_id: Some(AssetId::new(Uuid::from_u128(5))),
+            asset_id: Some(AssetId::new(Uuid::from_u128(5))),
             attempt: Some(2),
             reason: Some("ø\n\"".to_owned()),
             ..EventData::default()

@@ -36,4 +36,4 @@ pub use nodes::{Changed, Member, Standing, Trial, run as run_node};
 pub use outbox::Outbox;
 pub use queue::Queue;
 pub use records::Records;
-pub use watch::Change;
+pub use watch::{Change, Watch};

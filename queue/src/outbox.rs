@@ -14,6 +14,8 @@ use framemill_schemas::{
     event::Event,
     ids::{AssetId, NodeId},
     job::{JobRecord, JobState},
+    live::ChannelRecord,
+    subject,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -54,6 +56,12 @@ impl Outbox {
     /// Sends what a node's record holds, then says so in the record.
     pub async fn send_node(&self, id: &NodeId) -> Result<(), QueueError> {
         self.send(&self.queue.nodes(), id.as_str(), |node| &mut node.unsent, |_| true).await
+    }
+
+    /// Sends what a channel's record holds, then says so in the record.
+    pub async fn send_channel(&self, key: &str) -> Result<(), QueueError> {
+        let channels = self.queue.records::<ChannelRecord>(subject::CHANNELS_BUCKET);
+        self.send(&channels, key, |channel| &mut channel.unsent, |_| true).await
     }
 
     /// Events of one record go out in their order. A record that changes meanwhile is somebody's

@@ -4,7 +4,7 @@ use async_nats::Subscriber;
 use bytes::Bytes;
 use framemill_schemas::{
     ids::AssetId,
-    live::ReplicaStatus,
+    live::{PlaylistStatus, ReplicaStatus},
     presence::{Heartbeat, Progress},
     subject, wire,
 };
@@ -43,6 +43,16 @@ impl Queue {
     /// How every channel's replicas are doing.
     pub async fn replicas(&self) -> Result<impl Stream<Item = ReplicaStatus> + Send + use<>, QueueError> {
         self.hear(subject::REPLICA_STATUSES.to_owned()).await
+    }
+
+    /// Says how a channel's playlists are. Dropped while there is no connection.
+    pub async fn publish_playlist(&self, status: &PlaylistStatus) -> Result<(), QueueError> {
+        self.say(subject::playlist_status(&status.tenant, &status.channel_id), status).await
+    }
+
+    /// How every channel's playlists are.
+    pub async fn playlists(&self) -> Result<impl Stream<Item = PlaylistStatus> + Send + use<>, QueueError> {
+        self.hear(subject::PLAYLIST_STATUSES.to_owned()).await
     }
 
     async fn say<T: Serialize>(&self, subject: String, value: &T) -> Result<(), QueueError> {

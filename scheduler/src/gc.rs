@@ -85,7 +85,9 @@ fn records(collector: &Collector, found: &mut Found) {
         found.jobs.extend(retention.jobs(asset, &jobs, now_ms).into_iter().map(|(job, why)| (asset.id, job.id, why)));
     }
     let strays = view.strays();
-    let old = strays.iter().filter(|job| retention.is_stray(job, now_ms));
+    // A channel's jobs are its controller's to forget.
+    let channels = view.channel_assets();
+    let old = strays.iter().filter(|job| !channels.contains(&job.asset) && retention.is_stray(job, now_ms));
     found.jobs.extend(old.map(|job| (job.asset, job.id, "there is no such asset")));
 }
 

@@ -14,6 +14,7 @@ use framemill_schemas::{
     object::generation_folder,
     probe::{AudioTrack, Probe, Seek, SeekPoint, VideoTrack},
     rate::{rescale, timescale_for},
+    sizing::{fitting, sized},
     spec::{
         AudioRendition, AudioSpec, Decoder, JobSpec, Nvenc, PackageSpec, RateControl, RungSpec, TranscodeSpec,
         VideoRendition,
@@ -30,8 +31,6 @@ const INDEX_BYTES_MAX: u64 = framemill_schemas::wire::RECORD_BYTES_MAX as u64 * 
 const SEGMENT_INDEX_BYTES: u64 = 400;
 /// Bytes of a keyframe in an index.
 const KEYFRAME_INDEX_BYTES: u64 = 48;
-/// Widest rendition; H.264 level 6.2 ends there.
-const WIDTH_MAX: u32 = 8192;
 
 /// Everything an asset's encoding consists of.
 #[derive(Clone, Debug, PartialEq)]
@@ -255,55 +254,18 @@ struct SizedRung {
 }
 
 fn keep_rungs(asset: &AssetRecord, probe: &Probe, dropped: &mut Vec<Dropped>) -> Result<Vec<SizedRung>, Failure> {
-    let (rungs, upscale) = (&asset.ladder.video, asset.ladder.upscale);
-    let source_height = probe.video.height.next_multiple_of(2);
-    let fits = |rung: &&VideoRung| upscale || rung.height <= source_height;
-    let mut kept: Vec<VideoRung> = rungs.iter().filter(fits).cloned().collect();
-    if kept.is_empty() {
-        // A source smaller than every rung is still published, at its own size: by the smallest
-        // rung of the first codec.
-        let smallest = rungs.iter().min_by_key(|rung| rung.height).expect("a ladder has a video rung");
-        kept.push(VideoRung { height: source_height, ..smallest.clone() });
-    }
-    for rung in rungs.iter().filter(|rung| !kept.iter().any(|kept| kept.name == rung.name)) {
+    let kept = fitting(&asset.ladder, probe.video.height);
+    for rung in asset.ladder.video.iter().filter(|rung| !kept.iter().any(|kept| kept.name == rung.name)) {
         dropped.push(Dropped {
             name: rung.name.clone(),
             reason: format!("{} lines are more than the source's {}", rung.height, probe.video.height),
         });
     }
-    kept.into_iter().map(|rung| size_rung(rung, &asset.hardware, probe)).collect()
-}
-
-fn size_rung(rung: VideoRung, hardware: &[VideoCodec], probe: &Probe) -> Result<SizedRung, Failure> {
-    let (source_width, source_height) = (u64::from(probe.video.width), u64::from(probe.video.height.max(1)));
-    // The even width closest to the source's shape.
-    let half = (u64::from(rung.height) * source_width + source_height) / (2 * source_height);
-    let width = u32::try_from(2 * half.max(1)).ok().filter(|width| *width <= WIDTH_MAX).ok_or_else(|| {
-        Failure::input(
-            "too-wide",
-            format!(
-                "at {} lines a source of {source_width}x{source_height} is over {WIDTH_MAX} pixels wide",
-                rung.height
-            ),
-        )
-        .mend("crop the source, or use lower rungs")
-    })?;
-    let rate_control = match (rung.bitrate_kbps, rung.quality) {
-        (Some(bitrate_kbps), _) => RateControl::Average {
-            bitrate_kbps,
-            maxrate_kbps: rung.maxrate_kbps.unwrap_or(bitrate_kbps.saturating_mul(3) / 2),
-        },
-        (None, quality) => RateControl::Quality {
-            quality: quality.expect("a checked rung has a bitrate or a quality"),
-            maxrate_kbps: rung.maxrate_kbps,
-        },
+    let size = |rung: VideoRung| {
+        let spec = sized(&rung, probe.video.width, probe.video.height, asset.hardware.contains(&rung.codec))?;
+        Ok(SizedRung { codec: rung.codec, spec })
     };
-    let preset = rung.preset().to_owned();
-    let nvenc = hardware.contains(&rung.codec).then(|| rung.nvenc.unwrap_or_default());
-    Ok(SizedRung {
-        codec: rung.codec,
-        spec: RungSpec { name: rung.name, width, height: rung.height, rate_control, preset, nvenc },
-    })
+    kept.into_iter().map(size).collect()
 }
 
 struct Sound<'a> {

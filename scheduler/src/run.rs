@@ -16,6 +16,7 @@ use crate::{
     gate::Limits,
     ladders::{LadderError, Ladders},
     loops::{
+        channels,
         collect::{self, Collector},
         drive, keep, nodes, notify, reap, sweep, watch,
     },
@@ -123,6 +124,13 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
             async move { nodes::run(&queue, &view, &held).await }
         }
     };
+    let controller = {
+        let (queue, view) = (queue.clone(), view.clone());
+        move |held: CancellationToken| {
+            let (queue, view) = (queue.clone(), view.clone());
+            async move { channels::run(&queue, &view, &held).await }
+        }
+    };
     let served = async {
         let outcome = api::serve(state, listener, stop.clone()).await;
         // Without its API a scheduler is no use: the other loops end with it.
@@ -139,6 +147,7 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
         lease::hold(&queue, "collector", process, LEASE, &stop, collector),
         lease::hold(&queue, "keeper", process, LEASE, &stop, keeper),
         lease::hold(&queue, "nodes", process, LEASE, &stop, fleet),
+        lease::hold(&queue, "channels", process, LEASE, &stop, controller),
     );
     Ok(served?)
 }

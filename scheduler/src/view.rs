@@ -33,6 +33,10 @@ use uuid::Uuid;
 
 use crate::{engine::Offered, gate::Counted, load::Load};
 
+mod live;
+
+pub use live::{ChannelEntry, Known, Log, Noted, Outcome, REMEMBERED, Word};
+
 /// A worker that was silent for this long no longer counts.
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
 
@@ -172,6 +176,7 @@ struct Shared {
     state: Mutex<State>,
     dirty: Notify,
     unsent: Notify,
+    live: live::Shelf,
 }
 
 struct State {
@@ -272,6 +277,8 @@ pub enum Unsent {
     Asset(AssetId),
     /// A job's, by its record key.
     Job(String),
+    /// A channel's, by its record key.
+    Channel(String),
 }
 
 impl View {
@@ -369,7 +376,9 @@ impl View {
     /// Whether every record that was stored at the start has been seen.
     pub fn is_current(&self) -> bool {
         let state = self.state();
-        state.assets_current && state.jobs_current
+        let current = state.assets_current && state.jobs_current;
+        drop(state);
+        current && self.shared.live.is_current()
     }
 
     /// Takes in a change of an asset record.
@@ -409,6 +418,9 @@ impl View {
                     self.shared.unsent.notify_one();
                 }
                 let summary = JobSummary::of(revision, *value);
+                if summary.kind == JobKind::Live {
+                    self.shared.live.tell();
+                }
                 state.dirty.insert(summary.asset);
                 state.jobs_of.entry(summary.asset).or_default().insert(summary.id);
                 let (now, asset) = (summary.state, summary.asset);
@@ -520,6 +532,7 @@ impl View {
             state.dirty.extend(waiting);
             drop(state);
             self.shared.dirty.notify_one();
+            self.shared.live.tell();
         }
     }
 

@@ -27,6 +27,7 @@ pub mod object;
 pub mod presence;
 pub mod probe;
 pub mod rate;
+pub mod sizing;
 pub mod source;
 pub mod spec;
 pub mod subject;

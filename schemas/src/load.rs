@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ladder::VideoCodec,
+    ladder::{Ladder, VideoCodec, VideoRung},
     rate::Ratio,
     spec::{JobSpec, RungSpec, TranscodeSpec},
 };
@@ -17,6 +17,9 @@ const SESSION_MIB: u32 = 200;
 const LARGE_SESSION_MIB: u32 = 650;
 /// Lines up to which a session is small.
 const SMALL_LINES: u32 = 1088;
+
+/// Pictures in a second of a channel whose source was not seen yet.
+const LIVE_RATE: u64 = 30;
 
 /// What a job takes. All of it is known when the job is planned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +61,23 @@ impl Load {
         }
     }
 
+    /// What a channel takes, as far as its ladder tells: for a source of 16:9 at 30 pictures a second, and
+    /// with presets of the processor.
+    pub fn of_ladder(ladder: &Ladder) -> Self {
+        let pixels = |height: u32| u64::from(height) * 16 / 9 / 2 * 2 * u64::from(height);
+        let effort = |rung: &VideoRung| {
+            let own = rung.nvenc.and_then(|tuning| tuning.preset);
+            own.unwrap_or_else(|| rung.codec.effort(rung.preset()))
+        };
+        Self {
+            pixels_per_s: ladder.video.iter().map(|rung| pixels(rung.height)).sum::<u64>() * LIVE_RATE,
+            rate_milli: LIVE_RATE as u32 * 1000,
+            effort: ladder.video.iter().map(effort).max().unwrap_or_default(),
+            sessions: u32::try_from(ladder.video.len()).unwrap_or(u32::MAX),
+            memory_mib: video_memory_mib(ladder.video.iter().map(|rung| rung.height)),
+        }
+    }
+
     /// Whether nothing is encoded.
     pub fn is_none(&self) -> bool {
         *self == Self::NONE
@@ -79,4 +99,20 @@ pub fn video_memory_mib(lines: impl IntoIterator<Item = u32>) -> u32 {
 /// How much time a rung's preset takes, from 1 to 7: of a GPU's encoder its own presets.
 pub fn effort(codec: VideoCodec, rung: &RungSpec) -> u8 {
     rung.nvenc.and_then(|tuning| tuning.preset).unwrap_or_else(|| codec.effort(&rung.preset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_takes_what_its_rungs_would_of_a_usual_source() {
+        let text = "{name: l, gop_s: 2, segment_s: 4, video: [\
+                    {name: a, codec: h264, height: 720, quality: 23, preset: ultrafast},\
+                    {name: b, codec: h264, height: 360, quality: 23}]}";
+        let load = Load::of_ladder(&Ladder::from_yaml(text).expect("good"));
+        assert_eq!(load.pixels_per_s, (1280 * 720 + 640 * 360) * 30);
+        assert_eq!((load.rate_milli, load.sessions), (30_000, 2));
+        assert_eq!(load.effort, VideoCodec::H264.effort("medium"));
+    }
 }

@@ -76,6 +76,14 @@ pub fn replica_status(tenant: &Tenant, channel: &ChannelId) -> String {
 /// All status messages of replicas.
 pub const REPLICA_STATUSES: &str = "status.*.*";
 
+/// Status messages (plain NATS) of a channel's playlists.
+pub fn playlist_status(tenant: &Tenant, channel: &ChannelId) -> String {
+    format!("playlist.{tenant}.{channel}")
+}
+
+/// All status messages of playlists.
+pub const PLAYLIST_STATUSES: &str = "playlist.*.*";
+
 /// Progress (plain NATS) of an asset's jobs.
 pub fn progress(asset: AssetId) -> String {
     format!("progress.{asset}")

@@ -1,17 +1,22 @@
 //! The jobs a worker runs: one file a kind.
 
 mod audio;
+mod live;
 mod probe;
 mod transcode;
 
 use std::time::Instant;
 
 use framemill_media::toolchain::Toolchain;
-use framemill_queue::runner::{Attempt, Handler};
+use framemill_queue::{
+    Queue,
+    runner::{Attempt, Handler},
+};
 use framemill_schemas::{
     failure::{Class, Failure},
     spec::{JobOutput, JobSpec},
 };
+use framemill_storage::Store;
 use framemill_telemetry::span;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +24,7 @@ use tracing::Instrument;
 
 use crate::{
     headroom::Devices,
+    live::Ingest,
     metrics::Metrics,
     source::{OpenSource, SourceReader},
     upload::{Uploader, called_off},
@@ -31,6 +37,11 @@ pub(crate) struct Jobs {
     pub(crate) uploader: Uploader,
     pub(crate) metrics: Metrics,
     pub(crate) devices: Devices,
+    pub(crate) queue: Queue,
+    /// Waits for the end of outages.
+    pub(crate) store: Store,
+    /// What channels are read with.
+    pub(crate) ingest: Ingest,
 }
 
 impl Handler for Jobs {
@@ -50,7 +61,7 @@ impl Jobs {
             JobSpec::Probe(spec) => self.probe(spec, attempt).await,
             JobSpec::Transcode(spec) => self.transcode(spec, attempt).await,
             JobSpec::Audio(spec) => self.audio(spec, attempt).await,
-            JobSpec::Live(_) => Err(Failure::new(Class::Bug, "not-built", "channels are not encoded yet")),
+            JobSpec::Live(spec) => self.live(spec, attempt).await,
             JobSpec::Package(_) | JobSpec::ValidatePart(_) | JobSpec::ValidateWhole(_) | JobSpec::Carry(_) => {
                 let reason = format!("a {} job came to a worker", attempt.job.kind().as_str());
                 Err(Failure::new(Class::Bug, "wrong-role", reason).mend("run workers and packagers of one version"))

@@ -12,12 +12,14 @@ pub mod capacity;
 pub mod headroom;
 mod held;
 mod jobs;
+mod live;
 mod machine;
 mod metrics;
 mod run;
 pub mod source;
 mod upload;
 
+pub use live::LiveConfig;
 pub use machine::readings::cost as readings_cost;
 pub use machine::{gpu, inventory, now, script};
 pub use run::{Machine, WorkerConfig, WorkerParts, run};

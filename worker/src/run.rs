@@ -28,6 +28,7 @@ use crate::{
     held::Held,
     inventory,
     jobs::Jobs,
+    live::{Ingest, LiveConfig},
     machine::{now::Now, readings, recheck::Checker, script::Script},
     metrics::Metrics,
     source::{SourceReader, SourcesConfig},
@@ -38,7 +39,7 @@ use crate::{
 const ROLE: &str = "worker";
 /// Kinds a worker runs, in the order it prefers them: a probe holds up everything behind it, and
 /// sound is one long job that should start early.
-const KINDS: [JobKind; 3] = [JobKind::Probe, JobKind::Audio, JobKind::Transcode];
+const KINDS: [JobKind; 4] = [JobKind::Live, JobKind::Probe, JobKind::Audio, JobKind::Transcode];
 
 /// What a worker is told.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ pub struct WorkerConfig {
     pub slots: Option<NonZeroUsize>,
     /// How far the machine may be filled.
     pub headroom: HeadroomConfig,
+    /// What channels may read.
+    pub live: LiveConfig,
 }
 
 impl WorkerConfig {
@@ -117,11 +120,14 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
     let held = Held::new(HELD_KIB_MAX, gate.clone(), metrics.clone());
     let headroom = Headroom::new(headroom::Node::of(&inventory, &config.headroom, slots), &config.headroom, now);
     let jobs = Arc::new(Jobs {
-        reader,
         tools: tools.clone(),
-        uploader: Uploader::new(store, held),
+        uploader: Uploader::new(store.clone(), held),
         metrics,
         devices: Devices::new(headroom.clone(), script.clone()).checked_by(xids),
+        queue: queue.clone(),
+        ingest: Ingest::new(&tools, &reader, sources, config.live.clone()),
+        store,
+        reader,
     });
     let devices = headroom.node().devices;
     let checker = Checker { tools: tools.clone(), script, headroom: headroom.clone(), devices };

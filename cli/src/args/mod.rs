@@ -1,5 +1,6 @@
 //! The command line: names, flags and help. Nothing here acts.
 
+pub mod channel;
 pub mod operate;
 pub mod serve;
 
@@ -62,6 +63,9 @@ pub enum Command {
     /// Look at titles and act on them
     #[command(subcommand)]
     Asset(operate::Asset),
+    /// Live channels
+    #[command(subcommand)]
+    Channel(channel::Channel),
     /// Look at jobs and act on them
     #[command(subcommand)]
     Job(operate::Job),

@@ -96,6 +96,11 @@ impl Client {
         self.read(request).await
     }
 
+    /// PUT a document.
+    pub async fn put_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CliError> {
+        self.read(self.request(Method::PUT, path).json(body)).await
+    }
+
     /// DELETE something; what the API answers is shown as it is.
     pub async fn delete(&self, path: &str) -> Result<serde_json::Value, CliError> {
         self.read(self.request(Method::DELETE, path)).await

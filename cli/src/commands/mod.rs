@@ -4,6 +4,8 @@
 pub mod asset;
 mod bench_queue;
 pub mod capacity;
+pub mod channel;
+mod channel_text;
 pub mod chaos;
 pub mod check;
 pub mod dead;
@@ -41,6 +43,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Packager(args) => role::packager(global, args).await,
         Command::Submit(args) => submit::run(global, args).await,
         Command::Asset(args) => asset::run(global, args).await,
+        Command::Channel(args) => channel::run(global, args).await,
         Command::Job(args) => job::run(global, args).await,
         Command::Dead(args) => dead::run(global, args).await,
         Command::Node(args) => node::run(global, args).await,

@@ -14,7 +14,7 @@ use framemill_queue::NatsConfig;
 use framemill_scheduler::{gate::Limits, retention::Retention};
 use framemill_storage::S3Config;
 use framemill_telemetry::{LogConfig, OtelConfig, TelemetryConfig};
-use framemill_worker::{headroom::HeadroomConfig, source::SourcesConfig};
+use framemill_worker::{LiveConfig, headroom::HeadroomConfig, source::SourcesConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::CliError;
@@ -138,6 +138,8 @@ pub struct WorkerSection {
     pub gpu_script: Option<PathBuf>,
     /// How far the machine may be filled.
     pub headroom: HeadroomConfig,
+    /// What channels may read.
+    pub live: LiveConfig,
 }
 
 /// The packager.

@@ -80,8 +80,11 @@ impl Roles {
         store: Store,
         machine: Machine,
     ) {
-        let config =
-            WorkerConfig { slots: section.slots.and_then(NonZeroUsize::new), headroom: section.headroom.clone() };
+        let config = WorkerConfig {
+            slots: section.slots.and_then(NonZeroUsize::new),
+            headroom: section.headroom.clone(),
+            live: section.live.clone(),
+        };
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             let parts = WorkerParts { config, sources, queue, store, machine, shutdown };

@@ -8,12 +8,14 @@
 mod codec;
 mod fragment;
 mod init;
+mod restamp;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub use fragment::{SegmentFacts, read_segment};
 pub use init::{InitFacts, TrackKind, read_init};
+pub use restamp::restamp;
 
 pub(crate) use fragment::{Fragment, Mark, Sample, close, read_fragment};
 pub(crate) use walk::{Header, fourcc, header};

@@ -7,7 +7,7 @@ use framemill_schemas::spec::{AUDIO_RATE, AudioSpec};
 use super::{FRAGMENTED, admitted, arguments, base};
 use crate::child::FIRST_PIPE;
 
-const MOVFLAGS: &str = "+cmaf+empty_moov+default_base_moof+frag_discont+negative_cts_offsets";
+pub(super) const MOVFLAGS: &str = "+cmaf+empty_moov+default_base_moof+frag_discont+negative_cts_offsets";
 
 /// Arguments that encode a sound track into the child's first extra pipe.
 pub(crate) fn audio(program: &Path, spec: &AudioSpec, url: &str) -> Vec<OsString> {
@@ -24,11 +24,7 @@ pub(crate) fn audio(program: &Path, spec: &AudioSpec, url: &str) -> Vec<OsString
 fn graph(spec: &AudioSpec) -> String {
     let grid = &spec.grid;
     let total = grid.duration_ticks(AUDIO_RATE);
-    let layout = match spec.channels {
-        1 => "mono",
-        6 => "5.1",
-        _ => "stereo",
-    };
+    let layout = layout(spec.channels);
     // The origin is the picture's, in seconds: sound has ticks of its own. Gaps and overlaps in
     // the source become silence and cuts, so that sound stays where the picture is.
     format!(
@@ -36,4 +32,13 @@ fn graph(spec: &AudioSpec) -> String {
          aformat=sample_fmts=fltp:channel_layouts={layout},apad=whole_len={total},atrim=end_sample={total}[a0]",
         spec.stream, grid.origin_ticks, grid.time_base.num, grid.time_base.den
     )
+}
+
+/// ffmpeg's name of a number of channels.
+pub(super) const fn layout(channels: u8) -> &'static str {
+    match channels {
+        1 => "mono",
+        6 => "5.1",
+        _ => "stereo",
+    }
 }

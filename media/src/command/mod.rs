@@ -4,6 +4,8 @@ mod audio;
 mod canary;
 mod decode;
 mod encoder;
+mod ingest;
+mod live;
 mod nvenc;
 mod probe;
 mod transcode;
@@ -15,6 +17,8 @@ use ffmpeg_sidecar::command::FfmpegCommand;
 pub(crate) use audio::audio;
 pub(crate) use canary::canary;
 pub(crate) use decode::decode;
+pub(crate) use ingest::{describe_stream, ingest};
+pub(crate) use live::{Feed, LEAD_S, live};
 pub(crate) use probe::{describe, frames, packets};
 pub(crate) use transcode::transcode;
 

@@ -6,10 +6,10 @@ use framemill_schemas::{
     ladder::VideoCodec,
     load::effort,
     nvenc::BReference,
-    spec::{Decoder, RateControl, RungSpec, TranscodeSpec},
+    spec::{Decoder, RateControl, RungSpec},
 };
 
-use super::encoder::peak;
+use super::encoder::{Coding, peak};
 use crate::encoder::Encoder;
 
 /// Surfaces beside those a decoder needs: each rung's scaler and encoder hold some.
@@ -38,9 +38,9 @@ pub(super) fn scale(rung: &RungSpec) -> String {
 }
 
 /// Codec options of one rung: closed groups of pictures of the ladder's length, one keyframe each.
-pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec, gpu: u32) -> Vec<String> {
+pub(super) fn options(coding: Coding, rung: &RungSpec, gpu: u32) -> Vec<String> {
     let tuning = rung.nvenc.unwrap_or_default();
-    let codec = spec.codec;
+    let codec = coding.codec;
     let mut args = Vec::new();
     let mut add = |key: &str, value: &str| args.extend([key.to_owned(), value.to_owned()]);
     add("-c:v", Encoder { engine: framemill_schemas::inventory::Engine::Nvenc, codec }.name());
@@ -48,7 +48,7 @@ pub(super) fn options(spec: &TranscodeSpec, rung: &RungSpec, gpu: u32) -> Vec<St
     add("-preset", &format!("p{}", effort(codec, rung).clamp(1, 7)));
     add("-tune", tuning.tune.as_str());
     add("-multipass", tuning.multipass.as_str());
-    add("-g", &spec.gop_frames.to_string());
+    add("-g", &coding.gop_frames.to_string());
     add("-flags", "+cgop+bitexact");
     add("-forced-idr", "1");
     add("-strict_gop", "1");

@@ -10,7 +10,7 @@ use framemill_schemas::{
     nvenc::{Multipass, NvencTuning, Tune},
     rate::{FrameGrid, Ratio},
     source::Source,
-    spec::Nvenc,
+    spec::{Nvenc, TranscodeSpec},
 };
 
 use super::*;
@@ -129,7 +129,7 @@ fn every_option_of_every_encoder_parses() {
                 let mut args = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25", "-frames:v", "2"]
                     .map(str::to_owned)
                     .to_vec();
-                args.extend(options(&spec, &rung, 0));
+                args.extend(options((&spec).into(), &rung, 0));
                 args.extend(["-f", "null", "-"].map(str::to_owned));
                 ends_at_the_device(&ffmpeg, &args);
             }

@@ -7,7 +7,7 @@ use framemill_schemas::spec::{Decoder, Nvenc, TranscodeSpec};
 use super::{FRAGMENTED, admitted, arguments, base, encoder, nvenc};
 use crate::{child::FIRST_PIPE, encode::Via};
 
-const MOVFLAGS: &str = "+cmaf+frag_keyframe+empty_moov+default_base_moof+frag_discont+negative_cts_offsets";
+pub(super) const MOVFLAGS: &str = "+cmaf+frag_keyframe+empty_moov+default_base_moof+frag_discont+negative_cts_offsets";
 
 /// Arguments that encode grid frames `start_frame..spec.end_frame`; rung k goes to the child's
 /// extra pipe k.
@@ -38,9 +38,9 @@ pub(crate) fn transcode(program: &Path, spec: &TranscodeSpec, via: Via, start_fr
     for (index, rung) in spec.rungs.iter().enumerate() {
         command.map(format!("[v{index}]"));
         command.args(match (gpu, via) {
-            (Some((_, gpu)), _) => nvenc::options(spec, rung, gpu),
-            (None, Via::StandIn { .. }) => encoder::quick_options(spec, rung),
-            (None, _) => encoder::options(spec, rung),
+            (Some((_, gpu)), _) => nvenc::options(spec.into(), rung, gpu),
+            (None, Via::StandIn { .. }) => encoder::quick_options(spec.into(), rung),
+            (None, _) => encoder::options(spec.into(), rung),
         });
         command.args(["-fps_mode", "passthrough", "-video_track_timescale", &spec.timescale.to_string()]);
         command.args(FRAGMENTED).args(["-movflags", MOVFLAGS]).format("mp4");

@@ -113,7 +113,7 @@ impl<'a> AudioCutter<'a> {
         let samples = self.sizes.len() as u64;
         let start_ticks = (self.frames - samples) * AAC_FRAME_SAMPLES;
         let sequence = u32::try_from(self.number).map_err(|_| CutError::OffPlan("too many segments".to_owned()))?;
-        let bytes = fragment(sequence, start_ticks, &self.sizes, &self.payload)?;
+        let bytes = sound_fragment(sequence, start_ticks, &self.sizes, &self.payload)?;
         pieces.push(Piece::Segment(CutSegment {
             number: self.number,
             start_ticks,
@@ -130,7 +130,12 @@ impl<'a> AudioCutter<'a> {
 }
 
 /// Writes one fragment of sound.
-fn fragment(sequence: u32, start_ticks: u64, sizes: &[u32], payload: &[u8]) -> Result<BytesMut, CutError> {
+pub(crate) fn sound_fragment(
+    sequence: u32,
+    start_ticks: u64,
+    sizes: &[u32],
+    payload: &[u8],
+) -> Result<BytesMut, CutError> {
     let entries = sizes.iter().map(|size| TrunEntry { size: Some(*size), ..TrunEntry::default() }).collect();
     let mut moof = Moof {
         mfhd: Mfhd { sequence_number: sequence },

@@ -7,7 +7,8 @@ mod stream;
 mod tests;
 mod video;
 
-pub(crate) use audio::AudioCutter;
+pub(crate) use audio::{AudioCutter, sound_fragment};
+pub(crate) use stream::{Part, Stream};
 pub(crate) use video::VideoCutter;
 
 use crate::boxes::BoxError;
@@ -34,7 +35,7 @@ pub(crate) trait Cutter {
     fn done(&self) -> u64;
 }
 
-fn off_plan<T>(what: String) -> Result<T, CutError> {
+pub(crate) fn off_plan<T>(what: String) -> Result<T, CutError> {
     Err(CutError::OffPlan(what))
 }
 

@@ -12,7 +12,7 @@ const SMALL_BOX_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A whole part of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// `ftyp` and `moov`.
     Init(Bytes),
     /// A `moof` and its `mdat`.
@@ -21,7 +21,7 @@ pub(super) enum Part {
 
 /// Bytes that are not yet a whole part.
 #[derive(Debug, Default)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     buffer: BytesMut,
     init: BytesMut,
     moof: Option<BytesMut>,

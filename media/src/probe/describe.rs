@@ -6,10 +6,10 @@ use framemill_schemas::{failure::Failure, rate::Ratio};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Description {
+pub(crate) struct Description {
     #[serde(default)]
-    pub streams: Vec<Stream>,
-    pub format: Format,
+    pub(super) streams: Vec<Stream>,
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Deserialize)]

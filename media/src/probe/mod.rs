@@ -8,6 +8,7 @@
 mod describe;
 mod grid;
 mod listing;
+mod live;
 mod rate;
 mod seek;
 mod tracks;
@@ -24,8 +25,9 @@ use crate::{
     command, failures, formats,
     toolchain::Toolchain,
 };
-use describe::Description;
+pub(crate) use describe::Description;
 use listing::{Clock, Index};
+pub(crate) use live::live_format;
 
 /// Longest description that is read: thousands of streams.
 const DESCRIPTION_BYTES_MAX: usize = 8 * 1024 * 1024;

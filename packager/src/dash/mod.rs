@@ -14,13 +14,14 @@ use crate::{
     title::Title,
 };
 
-mod set;
-mod timeline;
+pub(crate) mod set;
+pub(crate) mod timeline;
 
 /// Where XML goes.
-type Xml = Writer<Vec<u8>>;
+pub(crate) type Xml = Writer<Vec<u8>>;
 
-const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019";
+/// What both kinds of manifests follow.
+pub(crate) const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019";
 
 /// Writes the manifest. `prefix` stands before every address: empty for the one in the
 /// generation's folder, [`Title::entry_prefix`] for the one that lies a folder up. There is no

@@ -122,6 +122,11 @@ impl Set<'_> {
 
 fn video_attributes(rate: Ratio, renditions: &[(&VideoRendition, &Track)]) -> Vec<(&'static str, String)> {
     let (width, height) = renditions.iter().map(|(_, track)| track.size()).max_by_key(|size| size.1).unwrap_or((1, 1));
+    picture_attributes(rate, (width, height))
+}
+
+/// Attributes of a set of pictures, the largest of which has this size.
+pub(crate) fn picture_attributes(rate: Ratio, (width, height): (u32, u32)) -> Vec<(&'static str, String)> {
     let frame_rate = if rate.den == 1 { rate.num.to_string() } else { rate.to_string() };
     // Pixels are square in every rendition, so the largest one shows the picture's shape best.
     let shape = Ratio::new(width, height).map_or_else(|| "1:1".to_owned(), |r| format!("{}:{}", r.num, r.den));
@@ -144,19 +149,24 @@ fn audio_attributes(renditions: &[(&AudioRendition, &Track)]) -> Vec<(&'static s
 /// Channels, label and role, in the order of the schema.
 fn describe_audio(xml: &mut Xml, title: &Title, renditions: &[(&AudioRendition, &Track)]) -> io::Result<()> {
     let Some((rendition, _)) = renditions.first() else { return Ok(()) };
-    // For 1, 2 and 6 (5.1) channels the ChannelConfiguration (ISO/IEC 23003-3) is the same number.
-    xml.create_element("AudioChannelConfiguration")
-        .with_attributes([
-            ("schemeIdUri", "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"),
-            ("value", rendition.channels.to_string().as_str()),
-        ])
-        .write_empty()?;
+    write_channels(xml, rendition.channels)?;
     let label: String = label(title, rendition).chars().filter(|c| !c.is_control()).collect();
     xml.create_element("Label").write_text_content(BytesText::new(&label))?;
     xml.create_element("Role")
         .with_attributes([
             ("schemeIdUri", "urn:mpeg:dash:role:2011"),
             ("value", if rendition.default { "main" } else { "alternate" }),
+        ])
+        .write_empty()?;
+    Ok(())
+}
+
+/// For 1, 2 and 6 (5.1) channels the ChannelConfiguration (ISO/IEC 23003-3) is the same number.
+pub(crate) fn write_channels(xml: &mut Xml, channels: u8) -> io::Result<()> {
+    xml.create_element("AudioChannelConfiguration")
+        .with_attributes([
+            ("schemeIdUri", "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"),
+            ("value", channels.to_string().as_str()),
         ])
         .write_empty()?;
     Ok(())

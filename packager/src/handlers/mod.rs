@@ -6,7 +6,7 @@ mod package;
 mod part;
 mod whole;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use framemill_media::toolchain::Toolchain;
 use framemill_queue::{
@@ -32,7 +32,7 @@ pub(crate) struct Handlers {
     pub(crate) queue: Queue,
     pub(crate) store: Store,
     pub(crate) tools: Toolchain,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) last_index: LastIndex,
 }
 

@@ -31,14 +31,14 @@ pub fn audio_playlist(rendition: &str) -> String {
 }
 
 /// An attribute list (RFC 8216, clause 4.2) under construction.
-struct Attributes(String);
+pub(crate) struct Attributes(String);
 
 impl Attributes {
-    fn of(tag: &str) -> Self {
+    pub(crate) fn of(tag: &str) -> Self {
         Self(format!("#{tag}:"))
     }
 
-    fn plain(mut self, name: &str, value: impl Display) -> Self {
+    pub(crate) fn plain(mut self, name: &str, value: impl Display) -> Self {
         if !self.0.ends_with(':') {
             self.0.push(',');
         }
@@ -47,13 +47,13 @@ impl Attributes {
     }
 
     /// A quoted string can hold neither quotes nor line ends; a title of a source may.
-    fn quoted(self, name: &str, value: &str) -> Self {
+    pub(crate) fn quoted(self, name: &str, value: &str) -> Self {
         let clean: String =
             value.chars().filter(|c| !c.is_control()).map(|c| if c == '"' { '\'' } else { c }).collect();
         self.plain(name, format_args!("\"{clean}\""))
     }
 
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.0.push('\n');
         self.0
     }

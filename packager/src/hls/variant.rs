@@ -13,7 +13,7 @@ use crate::{
 
 /// Players start with the first variant they can decode. Apple's authoring rules want about
 /// 2 Mbit/s there: the best rendition whose average is not above it starts at once on most lines.
-const START_BITS_PER_S_MAX: u64 = 2_000_000;
+pub(crate) const START_BITS_PER_S_MAX: u64 = 2_000_000;
 
 /// The picture renditions in the order of the multivariant playlist: by codec, H.264 first
 /// because everything decodes it; of one codec first the one to start with, then from best to

@@ -1,5 +1,6 @@
 //! A farm of one packager: a real NATS server, the embedded store, a real ffmpeg, and media made
 //! as a worker makes it.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{
     path::{Path, PathBuf},
@@ -47,7 +48,8 @@ pub struct Farm {
     _data: tempfile::TempDir,
 }
 
-struct Killed(Child);
+/// A process that does not outlive its test.
+pub struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -70,7 +72,7 @@ fn nats_server() -> PathBuf {
     if own.exists() { own } else { "nats-server".into() }
 }
 
-async fn start_nats(data: &Path) -> (Killed, String) {
+pub async fn start_nats(data: &Path) -> (Killed, String) {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let config = data.join("nats.conf");
     let folder = data.join("nats");
@@ -98,16 +100,30 @@ async fn start_nats(data: &Path) -> (Killed, String) {
 }
 
 async fn start_store(data: &Path, stop: CancellationToken) -> Store {
+    connect_store(serve_store(data, stop).await).await
+}
+
+/// An embedded store on a free port.
+pub async fn serve_store(data: &Path, stop: CancellationToken) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
     let root = data.join("store");
-    let keys = (Secret::new("access"), Secret::new("secret"));
-    let served = keys.clone();
-    tokio::spawn(async move { embedded::serve(&root, listener, &served.0, &served.1, stop).await });
+    let keys = keys();
+    tokio::spawn(async move { embedded::serve(&root, listener, &keys.0, &keys.1, stop).await });
+    address
+}
+
+fn keys() -> (Secret, Secret) {
+    (Secret::new("access"), Secret::new("secret"))
+}
+
+/// A handle of the store at an address.
+pub async fn connect_store(address: std::net::SocketAddr) -> Store {
+    let (access_key, secret_key) = keys();
     let config = S3Config {
-        endpoint: Some(endpoint),
-        access_key: Some(keys.0),
-        secret_key: Some(keys.1),
+        endpoint: Some(format!("http://{address}")),
+        access_key: Some(access_key),
+        secret_key: Some(secret_key),
         create_bucket: true,
         ..S3Config::default()
     };

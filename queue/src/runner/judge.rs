@@ -7,6 +7,7 @@ use framemill_schemas::{
     holder::Holder,
     ids::NodeId,
     job::{Hint, JobRecord, JobState},
+    spec::JobSpec,
 };
 
 use crate::transition;
@@ -54,10 +55,23 @@ pub(super) fn judge(
     match job.state {
         _ if revision < hint.revision => Verdict::Later(AGAIN, "it is newer than the record"),
         JobState::Running => Verdict::Terminate("the job is held"),
+        // Where its peers are may have changed since: the failover controller places another.
+        JobState::Ready if is_spent_replica(job) => Verdict::Terminate("a channel's replica is run once"),
+        JobState::Ready if is_apart(job, node) => Verdict::Later(AGAIN, "its peer is here, or it failed here"),
         JobState::Ready if yields(job, node, now_ms) => Verdict::Later(AGAIN, "another node should take it"),
         JobState::Ready => Verdict::Claim,
         _ => Verdict::Terminate("the job is at its end"),
     }
+}
+
+/// Whether it is a replica of a channel that somebody ran and gave back.
+fn is_spent_replica(job: &JobRecord) -> bool {
+    matches!(job.spec, JobSpec::Live(_)) && job.attempt > 0
+}
+
+/// Whether it is a replica of a channel that was placed apart from this node.
+fn is_apart(job: &JobRecord, node: &NodeId) -> bool {
+    matches!(&job.spec, JobSpec::Live(spec) if spec.apart.contains(node))
 }
 
 /// Whether an encoder just broke here on the job, in a way that only another node can say more

@@ -1,10 +1,11 @@
 use framemill_schemas::{
     failure::Failure,
     ids::{AssetId, JobId, Tenant},
+    inventory::Engine,
     job::JobKind,
     lane::{Lane, Priority},
     load::Load,
-    spec::{JobSpec, ValidatePartSpec},
+    spec::{JobSpec, LiveSpec, ValidatePartSpec},
 };
 use uuid::Uuid;
 
@@ -91,6 +92,30 @@ fn a_rejected_unit_is_left_to_another_node_for_a_while() {
     ] {
         let job = JobRecord { avoid: avoid.cloned(), attempt, ready_ms: 1_000, ..job(JobState::Ready) };
         assert_eq!(name(judge(&hint(1), Some((&job, 1)), 1, &here, 1_000 + waited)), expected, "{avoid:?} {waited}");
+    }
+}
+
+#[test]
+fn a_replica_is_run_once_and_away_from_its_peer() {
+    let here: NodeId = "here".parse().unwrap();
+    let there: NodeId = "there".parse().unwrap();
+    // (nodes it must not run on, claims so far, expected)
+    for (apart, attempt, expected) in [
+        (vec![], 0, "claim"),
+        (vec![&there], 0, "claim"),
+        (vec![&here], 0, "later"),
+        (vec![&there, &here], 0, "later"),
+        (vec![], 1, "terminate"),
+        (vec![&here], 1, "terminate"),
+    ] {
+        let spec = LiveSpec {
+            channel: "news".parse().unwrap(),
+            apart: apart.iter().map(|node| (*node).clone()).collect(),
+            engine: Engine::Software,
+            load: Load::NONE,
+        };
+        let job = JobRecord { spec: JobSpec::Live(spec), attempt, ..job(JobState::Ready) };
+        assert_eq!(name(judge(&hint(1), Some((&job, 1)), 1, &here, 0)), expected, "{apart:?} {attempt}");
     }
 }
 

@@ -38,7 +38,9 @@ const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 impl From<OpError> for ApiError {
     fn from(error: OpError) -> Self {
         match error {
-            OpError::NoAsset(_) | OpError::NoJob(_) => Self::new(Kind::NotFound, error.to_string()),
+            OpError::NoAsset(_) | OpError::NoJob(_) | OpError::NoChannel(_) => {
+                Self::new(Kind::NotFound, error.to_string())
+            }
             OpError::Conflict(detail) => Self::new(Kind::Conflict, detail),
             OpError::Refused(errors) => Self::invalid(errors),
             OpError::OtherBody => Self::new(Kind::IdempotencyConflict, error.to_string()),
@@ -109,7 +111,10 @@ pub async fn submit(
 
 /// Refuses rungs that no worker of the farm can encode: their jobs would wait for ever. While no
 /// worker is heard, nothing is known, and the submission waits for whoever comes.
-fn check_encoders(ladder: &Ladder, encodes: impl Fn(VideoCodec) -> Option<bool>) -> Result<(), Vec<FieldError>> {
+pub(super) fn check_encoders(
+    ladder: &Ladder,
+    encodes: impl Fn(VideoCodec) -> Option<bool>,
+) -> Result<(), Vec<FieldError>> {
     let unserved = ladder.video.iter().enumerate().filter(|(_, rung)| encodes(rung.codec) == Some(false));
     let errors: Vec<_> = unserved
         .map(|(index, rung)| {
@@ -131,7 +136,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 }
 
 /// Whose a submission is.
-fn tenant_for(caller: &Caller, asked: Option<&Tenant>) -> Result<Tenant, ApiError> {
+pub(super) fn tenant_for(caller: &Caller, asked: Option<&Tenant>) -> Result<Tenant, ApiError> {
     match (&caller.tenant, asked) {
         (None, None) => Ok(Tenant::default_tenant()),
         (None, Some(asked)) => Ok(asked.clone()),

@@ -129,7 +129,12 @@ pub fn select<V>(
     let known = state.current_view()?;
     let assets: Vec<AssetId> = match wanted.asset {
         Some(asset) => vec![asset],
-        None => known.assets().iter().map(|entry| entry.record.id).collect(),
+        None => {
+            let titles = known.assets().into_iter().map(|entry| entry.record.id);
+            let mut all: Vec<_> = titles.chain(known.channel_assets()).collect();
+            all.sort_by(|a, b| b.cmp(a));
+            all
+        }
     };
     let jobs = assets.into_iter().flat_map(|asset| known.jobs_of(asset));
     let jobs = jobs.filter(|job| caller.sees(&job.tenant) && wanted.lets_through(job));

@@ -5,6 +5,8 @@
 
 mod asset_view;
 mod assets;
+mod channel_view;
+mod channels;
 mod cursor;
 mod dead;
 mod docs;
@@ -44,6 +46,8 @@ use problem::Kind;
 pub(crate) use asset_view::shown;
 pub use asset_view::{asset_view, job_view, stage_sums};
 pub(crate) use assets::{find as find_asset, view as show_asset};
+#[cfg(test)]
+pub(crate) use channel_view::view_of as channel_view_of;
 pub(crate) use extract::AssetPath;
 pub(crate) use guard::Viewer;
 pub(crate) use problem::ApiError;
@@ -114,6 +118,7 @@ impl ApiState {
     components(schemas(framemill_schemas::api::Problem)),
     tags(
         (name = "assets", description = "Titles"),
+        (name = "channels", description = "Live streams"),
         (name = "jobs", description = "Units of work"),
         (name = "dead", description = "Jobs whose attempts are spent"),
         (name = "events", description = "What happens (server-sent events)"),
@@ -142,6 +147,11 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(assets::retry))
         .routes(routes!(assets::check))
         .routes(routes!(assets::report))
+        .routes(routes!(channels::list))
+        .routes(routes!(channels::put, channels::show, channels::remove))
+        .routes(routes!(channels::start))
+        .routes(routes!(channels::stop))
+        .routes(routes!(channels::diagnose_one))
         .routes(routes!(events::of_asset))
         .routes(routes!(events::all))
         .routes(routes!(jobs::list))

@@ -31,6 +31,7 @@ pub async fn tick(outbox: &Outbox, view: &View, records: BTreeSet<Unsent>) -> bo
         let sent = match &record {
             Unsent::Asset(id) => outbox.send_asset(*id).await,
             Unsent::Job(key) => outbox.send_job(key).await,
+            Unsent::Channel(key) => outbox.send_channel(key).await,
         };
         match sent {
             Ok(()) => true,

@@ -1,5 +1,5 @@
 //! The reaper: a running job that no heartbeat has listed for one lease goes back to ready. One
-//! scheduler at a time does this; ack-wait redelivery is only the backstop.
+//! scheduler at a time does this; ack-wait redelivery is only the backstop. Channels are not its business.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
 };
 
 use framemill_queue::{Hearing, Queue};
-use framemill_schemas::job::JobState;
+use framemill_schemas::job::{JobKind, JobState};
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
@@ -62,7 +62,8 @@ pub async fn run(queue: &Queue, view: &View, lease: Duration, stop: &Cancellatio
 
 /// One pass over the running jobs.
 pub async fn tick(queue: &Queue, view: &View, hearing: &mut Hearing) {
-    let jobs = view.jobs_in(&[JobState::Running]);
+    // A channel's replica is not run again elsewhere as it is: the failover controller places another.
+    let jobs = view.jobs_where(|job| job.state == JobState::Running && job.kind != JobKind::Live);
     let running: Vec<_> =
         jobs.iter().filter_map(|job| job.holder.as_ref().map(|holder| (job.id, holder.nonce))).collect();
     let lost: HashMap<_, _> = hearing.lost(&running, Instant::now()).into_iter().collect();

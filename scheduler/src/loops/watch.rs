@@ -1,22 +1,62 @@
-//! Feeds the view from both buckets and from heartbeats. A watch that ends is started anew; it
+//! Feeds the view from the buckets of records, from heartbeats and from what replicas say. A watch that ends is started anew; it
 //! then delivers every record again, so nothing is missed.
 
 use std::time::Duration;
 
 use framemill_queue::{Change, Queue, RecordError, Records};
-use framemill_schemas::wire::WireError;
+use framemill_schemas::{
+    subject::{CHANNELS_BUCKET, COMMITS_BUCKET, TIMELINES_BUCKET},
+    wire::WireError,
+};
 use futures_util::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
-use crate::{chain::chain, view::View};
+use crate::{chain::chain, clock::now_ms, view::View};
 
 /// Pause before a watch that ended is started anew.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs until `stop`.
 pub async fn run(queue: &Queue, view: &View, stop: &CancellationToken) {
-    tokio::join!(assets(queue, view, stop), jobs(queue, view, stop), workers(queue, view, stop));
+    tokio::join!(
+        assets(queue, view, stop),
+        jobs(queue, view, stop),
+        workers(queue, view, stop),
+        channels(queue, view, stop),
+        timelines(queue, view, stop),
+        commits(queue, view, stop),
+        replicas(queue, view, stop),
+        playlists(queue, view, stop),
+    );
+}
+
+async fn channels(queue: &Queue, view: &View, stop: &CancellationToken) {
+    let records = queue.records(CHANNELS_BUCKET);
+    while stop.run_until_cancelled(feed(&records, view, View::put_channel)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn timelines(queue: &Queue, view: &View, stop: &CancellationToken) {
+    let records = queue.records(TIMELINES_BUCKET);
+    while stop.run_until_cancelled(feed(&records, view, View::put_timelines)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn commits(queue: &Queue, view: &View, stop: &CancellationToken) {
+    let records = queue.records(COMMITS_BUCKET);
+    let put = |view: &View, change| view.put_commit(change, now_ms());
+    while stop.run_until_cancelled(feed(&records, view, put)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn replicas(queue: &Queue, view: &View, stop: &CancellationToken) {
+    while stop.run_until_cancelled(statuses(queue, view)).await.is_some() {
+        pause(stop).await;
+    }
 }
 
 async fn assets(queue: &Queue, view: &View, stop: &CancellationToken) {
@@ -33,6 +73,12 @@ async fn jobs(queue: &Queue, view: &View, stop: &CancellationToken) {
 
 async fn workers(queue: &Queue, view: &View, stop: &CancellationToken) {
     while stop.run_until_cancelled(heartbeats(queue, view)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn playlists(queue: &Queue, view: &View, stop: &CancellationToken) {
+    while stop.run_until_cancelled(playlist_statuses(queue, view)).await.is_some() {
         pause(stop).await;
     }
 }
@@ -70,5 +116,29 @@ async fn heartbeats(queue: &Queue, view: &View) {
             }
         }
         Err(error) => tracing::warn!(error = %chain(&error), "heartbeats not heard"),
+    }
+}
+
+async fn statuses(queue: &Queue, view: &View) {
+    match queue.replicas().await {
+        Ok(statuses) => {
+            let mut statuses = std::pin::pin!(statuses);
+            while let Some(status) = statuses.next().await {
+                view.put_replica(status);
+            }
+        }
+        Err(error) => tracing::warn!(error = %chain(&error), "replicas not heard"),
+    }
+}
+
+async fn playlist_statuses(queue: &Queue, view: &View) {
+    match queue.playlists().await {
+        Ok(statuses) => {
+            let mut statuses = std::pin::pin!(statuses);
+            while let Some(status) = statuses.next().await {
+                view.put_playlist(status);
+            }
+        }
+        Err(error) => tracing::warn!(error = %chain(&error), "packagers not heard"),
     }
 }

@@ -6,6 +6,7 @@
 //! and does the rest.
 
 mod cancel;
+pub(crate) mod channel;
 mod check;
 mod drop_dead;
 mod idempotency;
@@ -19,7 +20,7 @@ use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     event::{Event, EventData},
     field_error::FieldError,
-    ids::{AssetId, JobId, Tenant},
+    ids::{AssetId, ChannelId, JobId, Tenant},
     object::{Generation, generation_folder},
 };
 use framemill_storage::StoreError;
@@ -46,6 +47,9 @@ pub enum OpError {
     /// No such asset.
     #[error("there is no asset {0}; list what there is")]
     NoAsset(AssetId),
+    /// No such channel.
+    #[error("there is no channel {0}; list what there is")]
+    NoChannel(ChannelId),
     /// No such job.
     #[error("there is no job {0}; list what there is")]
     NoJob(JobId),

@@ -5,7 +5,8 @@ use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     event::{Event, EventData},
     failure::Class,
-    job::{JobRecord, JobState},
+    job::{JobKind, JobRecord, JobState},
+    spec::JobSpec,
 };
 
 use super::{Decision, OpError, asset_event, change_asset, now_ms, refuse};
@@ -19,6 +20,10 @@ use crate::view::JobSummary;
 /// tells every planner what to do: the driver makes the jobs ready and clears the failure last. It
 /// looks at records, so a crash anywhere in between changes nothing.
 pub async fn redrive(queue: &Queue, job: &JobSummary) -> Result<(), OpError> {
+    if job.kind == JobKind::Live {
+        let detail = format!("the job {} is a channel's replica: the farm places another by itself", job.id);
+        return Err(OpError::Conflict(detail));
+    }
     let now_ms = now_ms();
     let reopen = |asset: &AssetRecord, revision| reopen(asset, job.generation, job.state, revision, now_ms);
     change_asset(queue, job.asset, |_| true, reopen).await?;
@@ -67,9 +72,14 @@ fn reopen(
 
 /// An event about a change of a job that was found at `revision`.
 pub(crate) fn job_event(job: &JobRecord, what: &str, revision: u64, now_ms: i64) -> Event {
+    let channel_id = match &job.spec {
+        JobSpec::Live(spec) => Some(spec.channel.clone()),
+        _ => None,
+    };
     let data = EventData {
-        channel_id: None,
-        asset_id: Some(job.asset),
+        // A channel's jobs are filed under an id that nobody else knows.
+        asset_id: channel_id.is_none().then_some(job.asset),
+        channel_id,
         job_id: Some(job.id),
         profile: Some(job.unit.clone()),
         attempt: Some(job.attempt),

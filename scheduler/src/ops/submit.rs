@@ -173,7 +173,7 @@ fn check_owner(source: &Source, bucket: &str, owner: Option<&Tenant>) -> Result<
 
 /// Where a source really lies. Addresses are checked by whoever reads them, at every redirect; a
 /// path is followed through its links, so that none leads out of the configured folders.
-async fn resolve(source: Source, folders: &[PathBuf]) -> Result<Source, FieldError> {
+pub(super) async fn resolve(source: Source, folders: &[PathBuf]) -> Result<Source, FieldError> {
     let Source::Path(path) = source else { return Ok(source) };
     let outside = || {
         let mend = if folders.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::farm::Farm;
 
 /// What the contract promises.
-const OPERATIONS: [(&str, &str); 32] = [
+const OPERATIONS: [(&str, &str); 39] = [
     ("post", "/v1/assets"),
     ("get", "/v1/assets"),
     ("get", "/v1/assets/{id}"),
@@ -14,6 +14,13 @@ const OPERATIONS: [(&str, &str); 32] = [
     ("post", "/v1/assets/{id}/retry"),
     ("get", "/v1/assets/{id}/report"),
     ("get", "/v1/assets/{id}/events"),
+    ("get", "/v1/channels"),
+    ("put", "/v1/channels/{id}"),
+    ("get", "/v1/channels/{id}"),
+    ("delete", "/v1/channels/{id}"),
+    ("post", "/v1/channels/{id}/start"),
+    ("post", "/v1/channels/{id}/stop"),
+    ("get", "/v1/channels/{id}/diagnose"),
     ("get", "/v1/jobs"),
     ("get", "/v1/jobs/{id}"),
     ("post", "/v1/jobs/{id}/retry"),

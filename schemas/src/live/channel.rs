@@ -6,6 +6,7 @@ use crate::{
     event::Event,
     failure::Failure,
     ids::{AssetId, ChannelId, JobId, NodeId, Tenant},
+    inventory::Engine,
     ladder::Ladder,
     live::{Access, LiveSource, Observability},
     rate::{Ratio, rescale},
@@ -113,6 +114,36 @@ pub struct Replica {
     /// Whether it was seen to publish.
     #[serde(default)]
     pub proven: bool,
+    /// What encodes it.
+    #[serde(default = "software")]
+    pub engine: Engine,
+}
+
+const fn software() -> Engine {
+    Engine::Software
+}
+
+/// What the failover controller remembers of a channel from one look to the next, whoever looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upkeep {
+    /// Replicas that were lost and are not replaced yet.
+    #[serde(default)]
+    pub lost: u32,
+    /// Replicas in a row that ended before they published.
+    #[serde(default)]
+    pub strikes: u32,
+    /// No replica is placed before this, Unix milliseconds.
+    #[serde(default)]
+    pub rest_ms: i64,
+    /// Sources that no replica reaches, by their place in the edition.
+    #[serde(default)]
+    pub dark: Vec<u32>,
+    /// The first number of the gaps that go on.
+    #[serde(default)]
+    pub gap_from: Option<u64>,
+    /// Gaps of numbers below this were told of.
+    #[serde(default)]
+    pub told: u64,
 }
 
 /// A channel, and the truth about it.
@@ -144,6 +175,9 @@ pub struct ChannelRecord {
     /// Nodes that failed it lately, each with when: others are tried first.
     #[serde(default)]
     pub shunned: Vec<(NodeId, i64)>,
+    /// What the failover controller goes by.
+    #[serde(default)]
+    pub upkeep: Upkeep,
     /// Events that were decided together with this record and are not sent yet.
     #[serde(default)]
     pub unsent: Vec<Event>,

@@ -145,6 +145,16 @@ impl CheckedChannel {
 }
 
 impl ChannelDocument {
+    /// Parses a file as people keep it: YAML, or JSON, which is YAML. What it says is checked later.
+    pub fn value_from_yaml(text: &str) -> Result<serde_json::Value, Vec<FieldError>> {
+        if text.len() > CHANNEL_BYTES_MAX {
+            let detail = format!("the document has {} bytes", text.len());
+            return Err(vec![FieldError::new("", detail, format!("keep it under {CHANNEL_BYTES_MAX}"))]);
+        }
+        serde_saphyr::from_str(text)
+            .map_err(|error| vec![FieldError::new("", error.to_string(), "write valid YAML, or JSON")])
+    }
+
     /// Checks every field.
     pub fn check(self, find: impl Fn(&str) -> Option<Ladder>) -> Result<CheckedChannel, Vec<FieldError>> {
         let mut errors = Vec::new();

@@ -11,8 +11,9 @@ mod names;
 mod source;
 mod status;
 mod timeline;
+mod view;
 
-pub use channel::{CHANNEL_VERSION, ChannelRecord, ChannelState, Edition, Replica, Wanted};
+pub use channel::{CHANNEL_VERSION, ChannelRecord, ChannelState, Edition, Replica, Upkeep, Wanted};
 pub use commit::{COMMIT_VERSION, Commit, Committed, Flaw, TrackCommit};
 pub use document::{
     Access, CHANNEL_BYTES_MAX, ChannelDocument, CheckedChannel, Observability, REDUNDANCY_MAX, SourceDocument,
@@ -21,7 +22,14 @@ pub use names::{
     LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key, segment_key,
 };
 pub use source::{LiveSource, LiveSourceError, LiveSourceKind};
-pub use status::{REPLICA_STATUS_VERSION, ReplicaStatus, SourceStatus, TrackStatus};
+pub use status::{
+    PLAYLIST_FINDINGS_MAX, PLAYLIST_STATUS_VERSION, PlaylistStatus, REPLICA_STATUS_VERSION, ReplicaStatus,
+    SegmentFinding, SourceStatus, TrackStatus,
+};
 pub use timeline::{
     LiveClock, SourceFormat, TIMELINES_MAX, TIMELINES_VERSION, Timeline, Timelines, WRAP_TICKS, frame_at_ms, pts_ms,
+};
+pub use view::{
+    ChannelChange, ChannelDetail, ChannelPut, ChannelView, Diagnosis, EncoderView, HeadView, RenditionStatus,
+    SourceView, Station, StationState, StationView,
 };

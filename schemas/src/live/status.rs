@@ -1,15 +1,21 @@
-//! What replicas say of themselves every second: plain NATS messages, never stored.
+//! What replicas say of themselves, and packagers of a channel's playlists, every second: plain NATS
+//! messages, never stored.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     failure::Failure,
+    finding::Finding,
     ids::{ChannelId, JobId, NodeId, Tenant},
     live::{Flaw, SourceFormat},
 };
 
 /// Format of status messages written by this version.
 pub const REPLICA_STATUS_VERSION: u32 = 1;
+/// Format of playlists' status messages written by this version.
+pub const PLAYLIST_STATUS_VERSION: u32 = 1;
+/// Most findings that a playlist's status carries.
+pub const PLAYLIST_FINDINGS_MAX: usize = 16;
 
 /// How one replica of a channel is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -84,4 +90,45 @@ pub struct TrackStatus {
     pub rendition: String,
     /// Its last number that this replica stored, or found stored.
     pub number: Option<u64>,
+}
+
+/// How the playlists of a channel are, as its packager finds them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PlaylistStatus {
+    /// Format of this message.
+    pub v: u32,
+    /// Whose channel it is.
+    pub tenant: Tenant,
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// The node of the packager that writes them.
+    pub node: NodeId,
+    /// When it said so, Unix milliseconds.
+    pub at_ms: i64,
+    /// The last number that a playlist names which was read back from the store, as a viewer reads it.
+    pub number: Option<u64>,
+    /// How long ago that playlist was put there, milliseconds.
+    pub age_ms: Option<u64>,
+    /// Gaps in the live playlist.
+    pub gaps: u32,
+    /// From hearing of that number's commit to the playlist that names it, milliseconds.
+    pub commit_ms: Option<u64>,
+    /// Numbers whose segments were checked.
+    pub checked: u64,
+    /// Numbers that were passed over, because checking fell behind.
+    pub skipped: u64,
+    /// The last faults found in segments, newest first, at most [`PLAYLIST_FINDINGS_MAX`].
+    pub findings: Vec<SegmentFinding>,
+    /// What keeps the playlists from being written, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Failure>,
+}
+
+/// A fault in a committed segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SegmentFinding {
+    /// Its number.
+    pub number: u64,
+    /// What was found.
+    pub finding: Finding,
 }

@@ -19,6 +19,9 @@ pub enum Origin {
     Adopted,
 }
 
+/// Boundaries of what viewers of a channel wait for.
+const LIVE_SECONDS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 5.0];
+
 /// The worker's instruments. Clones are the same ones.
 #[derive(Clone)]
 pub struct Metrics {
@@ -30,6 +33,8 @@ pub struct Metrics {
     repeated: Counter<u64>,
     adopted: Counter<u64>,
     held_bytes: Gauge<u64>,
+    live_stored_seconds: Histogram<f64>,
+    live_committed_seconds: Histogram<f64>,
 }
 
 impl Metrics {
@@ -70,6 +75,16 @@ impl Metrics {
                 .u64_gauge("framemill_worker_held_bytes")
                 .with_description("Bytes of segments that wait for the store")
                 .build(),
+            live_stored_seconds: meter
+                .f64_histogram("framemill_worker_live_stored_seconds")
+                .with_description("From the last byte of a channel's segment out of the encoder until it is stored")
+                .with_boundaries(LIVE_SECONDS.to_vec())
+                .build(),
+            live_committed_seconds: meter
+                .f64_histogram("framemill_worker_live_committed_seconds")
+                .with_description("From the last byte of a channel's number out of the encoder until it is committed")
+                .with_boundaries(LIVE_SECONDS.to_vec())
+                .build(),
         }
     }
 
@@ -93,6 +108,16 @@ impl Metrics {
         }
         self.segments.add(1, &[]);
         self.segment_bytes.add(bytes, &[]);
+    }
+
+    /// A segment of a channel is stored.
+    pub fn live_stored(&self, seconds: f64) {
+        self.live_stored_seconds.record(seconds, &[]);
+    }
+
+    /// A number of a channel is committed.
+    pub fn live_committed(&self, seconds: f64) {
+        self.live_committed_seconds.record(seconds, &[]);
     }
 
     /// So much memory is taken by segments now.

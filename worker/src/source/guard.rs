@@ -83,6 +83,11 @@ impl Resolve for Guard {
     }
 }
 
+/// Whether a source may be read from this address, which `host` stands for. For what is not fetched by us.
+pub(crate) fn may_read_from(config: &SourcesConfig, host: &str, address: IpAddr) -> bool {
+    Guard::new(config).allows(host, address)
+}
+
 /// Where a redirect leads, if it may be followed.
 pub(super) fn next_hop(shown: &str, from: &Url, location: &str) -> Result<Url, Failure> {
     let refused = |why: &str| {

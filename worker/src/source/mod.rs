@@ -29,4 +29,5 @@ mod reader;
 mod run;
 
 pub use config::{Limits, SourcesConfig};
+pub(crate) use guard::may_read_from;
 pub use reader::{OpenSource, SourceReader};

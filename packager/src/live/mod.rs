@@ -1,0 +1,36 @@
+//! The packager's live side: playlists and MPDs of channels from the log of their numbers.
+//!
+//! Every packager can write every channel, because what is written is a pure function of the log and
+//! of what was folded out of it ([`stage`], [`render`]). Leases only see to it that one does at a
+//! time; a put goes forwards or not at all ([`shelf`]), so that two of them could not do harm.
+
+mod check;
+mod chores;
+mod clock;
+mod dash;
+mod facts;
+mod fold;
+mod folding;
+mod gaps;
+mod hls;
+mod index;
+mod inspect;
+mod master;
+mod period;
+mod recall;
+mod render;
+mod report;
+mod retire;
+#[cfg(test)]
+mod sample;
+mod shards;
+mod shelf;
+mod stage;
+#[cfg(test)]
+mod stage_tests;
+mod sweep;
+mod target;
+mod window;
+mod writer;
+
+pub use shards::{LiveParts, run};

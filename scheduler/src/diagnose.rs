@@ -1,0 +1,223 @@
+//! Where a channel fails: each station from who may watch to what a player sees, in the order of the
+//! signal. Pure: the record and what is heard go in, sentences come out.
+
+use framemill_schemas::live::{
+    ChannelDetail, ChannelRecord, ChannelState, Diagnosis, Station, StationState, StationView, Wanted,
+};
+
+/// Slower than this, thousandths of real time, an encoder falls behind.
+pub const SLOW_MILLI: u64 = 980;
+
+/// What is found of one station.
+struct Found {
+    state: StationState,
+    says: String,
+    mend: Option<&'static str>,
+}
+
+fn found(state: StationState, says: impl Into<String>) -> Found {
+    Found { state, says: says.into(), mend: None }
+}
+
+impl Found {
+    fn mend(self, mend: &'static str) -> Self {
+        Self { mend: Some(mend), ..self }
+    }
+}
+
+/// Looks at every station of a channel.
+pub fn diagnose(channel: &ChannelRecord, shown: &ChannelDetail) -> Diagnosis {
+    let mut stations: Vec<StationView> = Vec::new();
+    for station in [
+        Station::Entitlement,
+        Station::Control,
+        Station::Source,
+        Station::Encoder,
+        Station::Queue,
+        Station::OriginPlaylist,
+        Station::EdgePlaylist,
+        Station::Playback,
+    ] {
+        let found = match station {
+            Station::Entitlement => entitlement(channel),
+            Station::Control => control(channel),
+            _ if channel.wanted != Wanted::Running => found(StationState::Unknown, "not looked at: it is off air"),
+            Station::Source => source(shown),
+            Station::Encoder => encoder(channel, shown),
+            Station::Queue => queue(channel, shown),
+            Station::OriginPlaylist => playlist(shown),
+            Station::EdgePlaylist => found(StationState::Unknown, "there is no edge in this version"),
+            Station::Playback => playback(&stations, shown),
+        };
+        let Found { state, says, mend } = found;
+        stations.push(StationView { station, state, says, mend: mend.map(str::to_owned) });
+    }
+    Diagnosis {
+        channel_id: channel.id.clone(),
+        tenant: channel.tenant.clone(),
+        state: channel.state,
+        failed: stations.iter().find(|found| found.state == StationState::Failed).map(|found| found.station),
+        stations,
+    }
+}
+
+fn entitlement(channel: &ChannelRecord) -> Found {
+    let access = &channel.edition.access;
+    if access.policy.is_none() && access.regions.is_empty() {
+        return found(StationState::Ok, "everybody may watch it");
+    }
+    let rule = access.policy.as_deref().unwrap_or("regions only");
+    found(StationState::Unknown, format!("its rule ({rule}) is for the edge, and there is no edge in this version"))
+}
+
+fn control(channel: &ChannelRecord) -> Found {
+    use StationState::{Failed, Ok, Warning};
+    match channel.wanted {
+        Wanted::Stopped => return found(Failed, "it is stopped").mend("start it: framemill channel start"),
+        Wanted::Retired => return found(Failed, "it is being removed").mend("apply it again once it is gone"),
+        Wanted::Running => {}
+    }
+    let (placed, wanted) = (channel.replicas.len(), channel.edition.redundancy);
+    let why = channel.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.reason));
+    let says = format!("it is {}, with {placed} of {wanted} replicas placed{why}", channel.state.as_str());
+    if placed == 0 {
+        let mend = "see whether a scheduler runs and NATS answers: framemill doctor";
+        return found(Failed, says).mend(mend);
+    }
+    let whole = matches!(channel.state, ChannelState::Live);
+    let found = found(if whole { Ok } else { Warning }, says);
+    if placed < wanted as usize { found.mend("give the farm a node more that can encode it") } else { found }
+}
+
+fn source(shown: &ChannelDetail) -> Found {
+    use StationState::{Failed, Ok, Unknown, Warning};
+    let told: Vec<_> = shown.sources.iter().filter(|source| source.reachable.is_some()).collect();
+    if told.is_empty() {
+        return found(Unknown, "no replica says anything of its sources").mend("look at the encoders");
+    }
+    let lost: Vec<_> = told.iter().filter(|source| source.reachable == Some(false)).collect();
+    let trouble = lost.iter().find_map(|source| source.trouble.as_ref());
+    let why = trouble.map_or_else(String::new, |trouble| format!(": {}", trouble.reason));
+    if lost.len() == told.len() {
+        let mend = "look at whoever sends it, at the way here, and at its address";
+        return found(Failed, format!("none of its {} sources comes through{why}", told.len())).mend(mend);
+    }
+    if let Some(first) = lost.first() {
+        let says = format!(
+            "{} of {} sources do not come through, the first of them {}{why}",
+            lost.len(),
+            told.len(),
+            first.uri
+        );
+        return found(Warning, says).mend("look at whoever sends it: the channel runs on another source");
+    }
+    match shown.sources.iter().find(|source| source.active > 0) {
+        None => found(Warning, "its sources come through, and none is encoded yet"),
+        Some(active) if shown.sources.first().is_some_and(|first| first.uri != active.uri) => {
+            let says = format!("it runs on {}, and will return to the first source", active.uri);
+            found(Warning, says)
+        }
+        Some(active) => found(Ok, format!("{} comes at {} kbit/s", active.uri, active.bits_per_s / 1000)),
+    }
+}
+
+fn encoder(channel: &ChannelRecord, shown: &ChannelDetail) -> Found {
+    use StationState::{Failed, Ok, Unknown, Warning};
+    let heard: Vec<_> = shown.replicas.iter().filter(|replica| replica.encoding.is_some()).collect();
+    if heard.is_empty() {
+        let waits = shown.replicas.iter().any(|replica| replica.node.is_none());
+        let mend = "see which nodes take jobs: framemill node ls";
+        return if waits || shown.replicas.is_empty() {
+            found(Failed, "no node runs a replica of it").mend(mend)
+        } else {
+            found(Unknown, "nothing is heard of its replicas").mend(mend)
+        };
+    }
+    let encoding = heard.iter().filter(|replica| replica.encoding == Some(true)).count();
+    let wanted = channel.edition.redundancy as usize;
+    let trouble = shown.replicas.iter().find_map(|replica| replica.trouble.as_ref());
+    let why = trouble.map_or_else(String::new, |trouble| format!(": {}", trouble.reason));
+    if encoding == 0 {
+        return found(Failed, format!("{} replicas run, and none encodes{why}", heard.len()))
+            .mend("look at the source first; then at the worker's log");
+    }
+    if encoding < wanted {
+        return found(Warning, format!("{encoding} of {wanted} replicas encode{why}"));
+    }
+    if let Some(slow) = heard.iter().find(|replica| replica.speed_milli.is_some_and(|speed| speed < SLOW_MILLI)) {
+        let node = slow.node.as_ref().map_or("?", |node| node.as_str());
+        return found(Warning, format!("the replica on {node} is slower than real time"))
+            .mend("give that node less to do, or the ladder fewer rungs");
+    }
+    if let Some(flawed) = heard.iter().find(|replica| !replica.flaws.is_empty()) {
+        let node = flawed.node.as_ref().map_or("?", |node| node.as_str());
+        let flaws: Vec<_> = flawed.flaws.iter().map(|flaw| flaw.as_str()).collect();
+        return found(Warning, format!("the replica on {node} sees it {}", flaws.join(", ")));
+    }
+    found(Ok, format!("{encoding} replicas encode it"))
+}
+
+fn queue(channel: &ChannelRecord, shown: &ChannelDetail) -> Found {
+    use StationState::{Failed, Ok, Warning};
+    let mend = "look at the encoders, and whether NATS and the store answer: framemill doctor";
+    let Some(head) = &shown.head else {
+        return found(Failed, "no number of it was committed yet").mend(mend);
+    };
+    let alert_ms = u64::from(channel.edition.observability.alert_after_segment_gap_s) * 1000;
+    let says = format!("number {} was committed {} ms ago", head.number, head.age_ms);
+    if head.age_ms > alert_ms {
+        return found(Failed, format!("{says}, and nothing since")).mend(mend);
+    }
+    if head.what == "gap" {
+        return found(Failed, format!("{says}, as a gap")).mend(mend);
+    }
+    let gaps = shown.renditions.iter().map(|rendition| rendition.gaps).max().unwrap_or_default();
+    if head.what == "filler" {
+        return found(Warning, format!("{says}, as filler"));
+    }
+    if gaps > 0 {
+        return found(Warning, format!("{says}; of the last numbers {gaps} are gaps"));
+    }
+    found(Ok, says)
+}
+
+fn playlist(shown: &ChannelDetail) -> Found {
+    use StationState::{Failed, Ok, Unknown, Warning};
+    let mend = "see whether a packager runs and the store answers: framemill doctor";
+    let Some(age_ms) = shown.playlist_age_ms else {
+        return found(Unknown, "no packager says how its playlists are").mend(mend);
+    };
+    let segment_ms = u64::from(shown.segment_ms);
+    let number = shown.playlist_number.map_or_else(String::new, |number| format!(", up to number {number}"));
+    let says = format!("its playlists are {age_ms} ms old{number}");
+    if age_ms > 3 * segment_ms {
+        found(Failed, says).mend(mend)
+    } else if 2 * age_ms > 3 * segment_ms {
+        found(Warning, says)
+    } else {
+        found(Ok, says)
+    }
+}
+
+/// What follows for a player from what the stations before it are.
+fn playback(before: &[StationView], shown: &ChannelDetail) -> Found {
+    use StationState::{Failed, Ok, Unknown, Warning};
+    let of = |station| before.iter().find(|found| found.station == station).map(|found| found.state);
+    if of(Station::Queue) == Some(Failed) || of(Station::OriginPlaylist) == Some(Failed) {
+        return found(Failed, "players wait for pictures that do not come").mend("mend the first station that failed");
+    }
+    if shown.head.as_ref().is_some_and(|head| head.what == "filler") {
+        return found(Warning, "players show the slate");
+    }
+    if of(Station::Queue) == Some(Warning) {
+        return found(Warning, "players skip what is marked as a gap");
+    }
+    if of(Station::OriginPlaylist) == Some(Unknown) {
+        return found(Unknown, "pictures are there; nobody says whether playlists list them");
+    }
+    found(Ok, format!("players see it about {} s behind", 4 * u64::from(shown.segment_ms) / 1000))
+}
+
+#[cfg(test)]
+#[path = "diagnose_tests.rs"]
+mod tests;

@@ -1,0 +1,220 @@
+//! Which replicas are lost, and by what it is seen.
+
+use std::time::Duration;
+
+use framemill_schemas::{
+    failure::{Class, Failure},
+    ids::JobId,
+    job::JobState,
+    live::{ChannelRecord, Flaw, Replica, ReplicaStatus},
+};
+
+use super::{
+    Facts,
+    memory::{FRESH, Memory, Seen},
+    place,
+};
+use crate::{diagnose::SLOW_MILLI, view::JobSummary};
+
+/// How long a replica may take to get going, at least; else three segments.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long nothing may be heard of a replica whose process beats.
+const WORDLESS: Duration = Duration::from_secs(12);
+/// How long a replica waits to be claimed before it is seen whether it waits at the wrong door.
+const WAITS_MS: i64 = 5_000;
+/// Beyond a length of segments: words come once a second, and some come late.
+const SLACK: Duration = Duration::from_secs(1);
+/// Segments without a new number after which a replica stands still, beside a peer that goes on, and
+/// alone: then the store, or what both depend on, may be to blame.
+const STILL: u32 = 2;
+const STILL_ALONE: u32 = 4;
+/// Segments over which a replica was slow, or flawed.
+const SLOW: u32 = 3;
+/// Starts of an encoder within a minute.
+const RESTARTS: u32 = 3;
+
+/// Why a replica is let go.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub failure: Failure,
+    /// Whether others are tried before its node.
+    pub blames_node: bool,
+    /// Whether it only goes elsewhere: nobody ran it yet.
+    pub is_moved: bool,
+}
+
+/// The replicas that are to be let go. A symptom that both show is no replica's own.
+pub(super) fn faults(record: &ChannelRecord, facts: &Facts<'_>, memory: &Memory) -> Vec<(JobId, Fault)> {
+    let mut faults = Vec::new();
+    for replica in &record.replicas {
+        let Some(job) = facts.job(replica.job) else { continue };
+        let fault = ended(replica, job)
+            .or_else(|| lost(replica, job, facts))
+            .or_else(|| misplaced(record, replica, job, facts))
+            .or_else(|| ails(record, replica, job, facts, memory));
+        faults.extend(fault.map(|fault| (replica.job, fault)));
+    }
+    if faults.is_empty() {
+        faults.extend(together(record, facts));
+    }
+    faults
+}
+
+fn fault(replica: &Replica, code: &str, reason: String) -> Fault {
+    let failure = Failure { node: replica.node.clone(), ..Failure::new(Class::Transient, code, reason) };
+    Fault { failure, blames_node: true, is_moved: false }
+}
+
+fn on(replica: &Replica) -> String {
+    replica.node.as_ref().map_or_else(|| "a node".to_owned(), ToString::to_string)
+}
+
+/// Its job ended, or was given back: a replica is run once.
+fn ended(replica: &Replica, job: &JobSummary) -> Option<Fault> {
+    let is_back = job.state == JobState::Ready && job.attempt > 0;
+    if !is_back && !job.state.is_terminal() {
+        return None;
+    }
+    let own = job.failures.last().filter(|failure| failure.attempt == job.attempt);
+    let Some(own) = own else {
+        let reason = format!("{} gave its replica back", on(replica));
+        return Some(Fault { blames_node: false, ..fault(replica, "replica-given-back", reason) });
+    };
+    let failure = Failure { node: own.node.clone().or_else(|| replica.node.clone()), ..own.clone() };
+    let blames_node = matches!(own.class, Class::Resource | Class::Transient);
+    Some(Fault { failure, blames_node, is_moved: false })
+}
+
+/// Nothing is heard of whoever runs it.
+fn lost(replica: &Replica, job: &JobSummary, facts: &Facts<'_>) -> Option<Fault> {
+    let is_lost = job.state == JobState::Running && facts.silent.contains(&replica.job);
+    let reason = || format!("nothing was heard of {} for a whole lease while it ran a replica", on(replica));
+    is_lost.then(|| fault(replica, "replica-lost", reason()))
+}
+
+/// It waits where nobody can take it, and somebody could elsewhere.
+fn misplaced(record: &ChannelRecord, replica: &Replica, job: &JobSummary, facts: &Facts<'_>) -> Option<Fault> {
+    if job.state != JobState::Ready || facts.now_ms - job.ready_ms < WAITS_MS {
+        return None;
+    }
+    let served = |node: &&framemill_schemas::ids::NodeId| !replica.apart.contains(*node);
+    if facts.fleet.with(replica.engine).iter().any(|node| served(&node)) {
+        return None;
+    }
+    let mut others = record.clone();
+    others.replicas.retain(|other| other.job != replica.job);
+    let better = place::choose(&others, facts).ok()?;
+    let has = facts.fleet.with(better.engine).iter().any(|node| !better.apart.contains(node));
+    let reason = || "nobody is there to take it where it was placed".to_owned();
+    has.then(|| Fault { is_moved: true, ..fault(replica, "replica-misplaced", reason()) })
+}
+
+/// Two replicas on one node: no redundancy. The later one goes.
+fn together(record: &ChannelRecord, facts: &Facts<'_>) -> Option<(JobId, Fault)> {
+    let running = |replica: &&Replica| facts.job(replica.job).is_some_and(|job| job.state == JobState::Running);
+    let mut running: Vec<&Replica> = record.replicas.iter().filter(running).collect();
+    running.sort_by_key(|replica| (!replica.proven, replica.placed_ms));
+    let (first, second) = (running.first()?, running.get(1)?);
+    let same = first.node.is_some() && first.node == second.node;
+    let reason = || format!("both replicas run on {}", on(second));
+    same.then(|| (second.job, Fault { blames_node: false, ..fault(second, "replicas-together", reason()) }))
+}
+
+/// It runs, and does not do what it is for.
+fn ails(
+    record: &ChannelRecord,
+    replica: &Replica,
+    job: &JobSummary,
+    facts: &Facts<'_>,
+    memory: &Memory,
+) -> Option<Fault> {
+    let seen = memory.replica(replica.job).filter(|_| job.state == JobState::Running && facts.listening)?;
+    let segment = Duration::from_millis(record.edition.segment_ms.into());
+    let runs = facts.now.saturating_duration_since(seen.running);
+    if runs < GRACE.max(segment * SLOW) {
+        return None;
+    }
+    let on = on(replica);
+    let word = facts.known.words.get(&replica.job);
+    let quiet = word.map_or(runs, |word| facts.now.saturating_duration_since(word.at));
+    if quiet > WORDLESS {
+        return Some(fault(
+            replica,
+            "replica-silent",
+            format!("the replica on {on} says nothing, though its node does"),
+        ));
+    }
+    let status = &word?.status;
+    if seen.restarts() > RESTARTS {
+        return Some(fault(replica, "replica-restarts", format!("the encoder on {on} was started again and again")));
+    }
+    let peer = peer_of(record, replica, facts, memory);
+    if stands_still(seen, status, peer, segment, facts) {
+        return Some(fault(
+            replica,
+            "replica-stalled",
+            format!("no new segment comes from {on}, though its source does"),
+        ));
+    }
+    let peer = peer?;
+    let slow = seen.slow_from.zip(status.number).is_some_and(|(from, number)| number >= from + u64::from(SLOW));
+    if slow && peer.1.speed_milli.is_some_and(|speed| speed >= SLOW_MILLI) {
+        return Some(fault(replica, "replica-slow", format!("the replica on {on} is slower than real time")));
+    }
+    let flawed = seen.flawed.is_some_and(|since| {
+        facts.now.saturating_duration_since(since) > GRACE.max(segment * SLOW) && !is_flawed(peer.1)
+    });
+    if flawed && active(status) == active(peer.1) {
+        let flaws: Vec<_> = status.flaws.iter().map(|flaw| flaw.as_str()).collect();
+        let reason = format!("the replica on {on} is {}, and its peer is not", flaws.join(", "));
+        return Some(fault(replica, "replica-flawed", reason));
+    }
+    None
+}
+
+/// Whether no number follows the last, where others do, or where nobody could.
+fn stands_still(
+    seen: &Seen,
+    status: &ReplicaStatus,
+    peer: Option<(&Seen, &ReplicaStatus)>,
+    segment: Duration,
+    facts: &Facts<'_>,
+) -> bool {
+    let Some((number, since)) = seen.number else { return false };
+    let still = facts.now.saturating_duration_since(since);
+    let has_source = status.sources.iter().any(|source| source.active && source.reachable);
+    let goes_on = peer.is_some_and(|(peer, _)| {
+        peer.number.is_some_and(|(ahead, at)| {
+            ahead > number && facts.now.saturating_duration_since(at) <= segment * STILL + SLACK
+        })
+    });
+    let segments = match peer {
+        Some(_) if goes_on => STILL,
+        Some((peer, _)) if peer.number.is_some() => return false,
+        _ => STILL_ALONE,
+    };
+    has_source && still > segment * segments + SLACK
+}
+
+/// The other replica, where it was heard lately.
+fn peer_of<'a>(
+    record: &ChannelRecord,
+    replica: &Replica,
+    facts: &Facts<'a>,
+    memory: &'a Memory,
+) -> Option<(&'a Seen, &'a ReplicaStatus)> {
+    let peer = record.replicas.iter().find(|other| other.job != replica.job)?;
+    let known = facts.known;
+    let word = known.words.get(&peer.job)?;
+    let fresh = facts.now.saturating_duration_since(word.at) < FRESH;
+    (fresh && !facts.silent.contains(&peer.job)).then_some(())?;
+    Some((memory.replica(peer.job)?, &word.status))
+}
+
+fn is_flawed(status: &ReplicaStatus) -> bool {
+    status.flaws.iter().any(|flaw| matches!(flaw, Flaw::Black | Flaw::Frozen | Flaw::Silent))
+}
+
+fn active(status: &ReplicaStatus) -> Option<usize> {
+    status.sources.iter().position(|source| source.active)
+}
