@@ -11,3 +11,4 @@ pub mod fleet;
 mod machine;
 mod plain;
 mod quality;
+pub mod rig;

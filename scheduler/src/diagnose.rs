@@ -128,7 +128,8 @@ fn encoder(channel: &ChannelRecord, shown: &ChannelDetail) -> Found {
         let waits = shown.replicas.iter().any(|replica| replica.node.is_none());
         let mend = "see which nodes take jobs: framemill node ls";
         return if waits || shown.replicas.is_empty() {
-            found(Failed, "no node runs a replica of it").mend(mend)
+            let why = shown.waiting.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            found(Failed, format!("no node runs a replica of it{why}")).mend(mend)
         } else {
             found(Unknown, "nothing is heard of its replicas").mend(mend)
         };
@@ -136,7 +137,8 @@ fn encoder(channel: &ChannelRecord, shown: &ChannelDetail) -> Found {
     let encoding = heard.iter().filter(|replica| replica.encoding == Some(true)).count();
     let wanted = channel.edition.redundancy as usize;
     let trouble = shown.replicas.iter().find_map(|replica| replica.trouble.as_ref());
-    let why = trouble.map_or_else(String::new, |trouble| format!(": {}", trouble.reason));
+    let why = trouble.map(|trouble| &trouble.reason).or(shown.waiting.as_ref());
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
     if encoding == 0 {
         return found(Failed, format!("{} replicas run, and none encodes{why}", heard.len()))
             .mend("look at the source first; then at the worker's log");

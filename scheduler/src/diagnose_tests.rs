@@ -61,6 +61,7 @@ fn well() -> (ChannelRecord, ChannelDetail) {
         aligned: true,
         sources: vec![source("a", 2), source("b", 0)],
         replicas: vec![replica("x"), replica("y")],
+        waiting: None,
         renditions: vec![RenditionStatus { name: "v".to_owned(), number: Some(7), gaps: 0, filler: 0 }],
         playlist_age_ms: Some(1100),
         playlist_number: Some(7),

@@ -144,10 +144,10 @@ fn let_go(next: &mut ChannelRecord, facts: &Facts<'_>, memory: &Memory) -> Optio
     for (job, fault) in faults {
         let Some(at) = next.replicas.iter().position(|replica| replica.job == job) else { continue };
         let replica = next.replicas.remove(at);
-        if fault.is_moved {
+        if fault.blame == symptoms::Blame::Placement {
             continue;
         }
-        place::rest_after(next, &replica, fault.blames_node, facts.now_ms);
+        place::rest_after(next, &replica, fault.blame, facts.now_ms);
         next.upkeep.lost += u32::from(was_on_air);
         first.get_or_insert(fault.failure);
     }

@@ -59,6 +59,9 @@ pub fn show(global: &Global, detail: &ChannelDetail) {
     let replicas = detail.replicas.iter().map(replica).collect();
     let header = ["replica on", "job", "state", "number", "lag", "speed", "first", "second", "restarts", "trouble"];
     output::table(&header, replicas, "no replicas");
+    if let Some(waiting) = &detail.waiting {
+        output::line(printable(&format!("a replica waits: {waiting}")));
+    }
     let renditions = detail.renditions.iter().map(|rendition| {
         let number = rendition.number.map_or_else(dash, |number| number.to_string());
         vec![rendition.name.clone(), number, rendition.gaps.to_string(), rendition.filler.to_string()]

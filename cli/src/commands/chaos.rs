@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use framemill_loadtest::chaos::{self, Chaos, Planned};
+use framemill_loadtest::{
+    chaos::{self, Chaos, Planned},
+    rig::Programs,
+};
 
 use super::loadtest::program;
 use crate::{
@@ -21,19 +24,11 @@ pub async fn run(global: &Global, args: operate::Chaos) -> Result<(), CliError> 
         show_plan(global, &chaos::plan(seed, args.minutes));
         return Ok(());
     }
-    let settings = load::effective(global.config.as_deref())?;
-    let framemill = std::env::current_exe()
-        .map_err(|error| CliError::failed(format!("cannot find the path of this program: {error}")))?;
     let chaos = Chaos {
         seed,
         minutes: args.minutes,
         settle: Duration::from_secs(args.settle),
-        framemill,
-        ffmpeg: program(settings.ffmpeg.ffmpeg, "ffmpeg")?,
-        ffprobe: program(settings.ffmpeg.ffprobe, "ffprobe")?,
-        nats_server: find_server(settings.nats.server.as_deref())?,
-        setpriv: on_path("setpriv"),
-        outside: Some(settings.s3).filter(|s3| s3.endpoint.is_some()),
+        programs: programs(global)?,
         folder: args.folder,
     };
     let ended = tokio::select! {
@@ -52,6 +47,21 @@ pub async fn run(global: &Global, args: operate::Chaos) -> Result<(), CliError> 
     Err(CliError::failed(format!("the audit found {} breaches", report.findings.len()))
         .at(format!("seed {seed}, {} min", args.minutes))
         .mend("run it again with --seed to see whether they come back; the logs say more"))
+}
+
+/// The programs and the store that this machine's configuration names, for a farm of processes.
+pub(super) fn programs(global: &Global) -> Result<Programs, CliError> {
+    let settings = load::effective(global.config.as_deref())?;
+    let framemill = std::env::current_exe()
+        .map_err(|error| CliError::failed(format!("cannot find the path of this program: {error}")))?;
+    Ok(Programs {
+        framemill,
+        ffmpeg: program(settings.ffmpeg.ffmpeg, "ffmpeg")?,
+        ffprobe: program(settings.ffmpeg.ffprobe, "ffprobe")?,
+        nats_server: find_server(settings.nats.server.as_deref())?,
+        setpriv: on_path("setpriv"),
+        outside: Some(settings.s3).filter(|s3| s3.endpoint.is_some()),
+    })
 }
 
 fn show_plan(global: &Global, planned: &[Planned]) {

@@ -1,8 +1,8 @@
 //! What can be done to a farm, as plain data.
 
-use std::fmt;
-
 use serde::Serialize;
+
+use crate::rig::{Link, Member, Trouble};
 
 /// Schedulers of the farm.
 pub const SCHEDULERS: u8 = 2;
@@ -11,47 +11,11 @@ pub const WORKERS: u8 = 3;
 /// Packagers of the farm.
 pub const PACKAGERS: u8 = 2;
 
-/// A process of the farm that runs a role. Numbers count from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(into = "String")]
-pub enum Member {
-    /// A scheduler.
-    Scheduler(u8),
-    /// A worker.
-    Worker(u8),
-    /// A packager.
-    Packager(u8),
-}
-
-impl Member {
-    /// All of them.
-    pub fn all() -> Vec<Self> {
-        let schedulers = (1..=SCHEDULERS).map(Self::Scheduler);
-        let workers = (1..=WORKERS).map(Self::Worker);
-        schedulers.chain(workers).chain((1..=PACKAGERS).map(Self::Packager)).collect()
-    }
-
-    /// The command that runs it.
-    pub const fn role(self) -> &'static str {
-        match self {
-            Self::Scheduler(_) => "scheduler",
-            Self::Worker(_) => "worker",
-            Self::Packager(_) => "packager",
-        }
-    }
-}
-
-impl fmt::Display for Member {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Scheduler(number) | Self::Worker(number) | Self::Packager(number)) = self;
-        write!(f, "{}-{number}", self.role())
-    }
-}
-
-impl From<Member> for String {
-    fn from(member: Member) -> Self {
-        member.to_string()
-    }
+/// All processes of the farm that run a role.
+pub fn members() -> Vec<Member> {
+    let schedulers = (1..=SCHEDULERS).map(Member::Scheduler);
+    let workers = (1..=WORKERS).map(Member::Worker);
+    schedulers.chain(workers).chain((1..=PACKAGERS).map(Member::Packager)).collect()
 }
 
 /// Who is struck. A plan cannot know who will be at work; it says how to choose then.
@@ -62,43 +26,6 @@ pub enum Whom {
     Member(Member),
     /// One of the workers that hold a job at that moment: the `pick`-th, counted round and round.
     BusyWorker(u64),
-}
-
-/// A connection of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Link {
-    /// To NATS.
-    Nats,
-    /// To the store.
-    Store,
-}
-
-/// What is wrong with a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Trouble {
-    /// Open connections break, new ones are closed at once.
-    Refuse,
-    /// Nothing comes through in either direction, and nothing is closed.
-    Stall,
-    /// Each connection is closed after so many bytes: in the middle of a body.
-    Cut(u32),
-    /// Requests are answered with this HTTP status; the store never sees them.
-    Answer(u16),
-}
-
-impl Trouble {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Refuse => "refused",
-            Self::Stall => "stalled",
-            Self::Cut(_) => "cut-in-mid-body",
-            Self::Answer(500) => "answers-500",
-            Self::Answer(507) => "full",
-            Self::Answer(_) => "answers-503",
-        }
-    }
 }
 
 /// What the next encoder of a worker does instead of its work.

@@ -2,47 +2,36 @@
 //! processes are killed and stopped, connections break, the store refuses, and encoders
 //! misbehave, at moments that a seed decides. Afterwards everything is judged from outside.
 //!
-//! `plan` decides what happens when (pure), `farm` and `process` keep the farm running, `proxy`
-//! and `wrapper` are where it can be broken, `strike` breaks it, `stream` gives it work,
-//! `witness` looks on, `audit` judges, `report` says what came of it.
+//! `plan` decides what happens when (pure), `strike` breaks the farm, `stream` gives it work, `witness`
+//! looks on, `audit` judges, `report` says what came of it.
 
-mod api;
 pub mod audit;
 mod clips;
-mod farm;
 pub mod fault;
-mod nats;
 mod plan;
-mod proc;
-mod process;
-mod proxy;
 pub mod report;
-mod requests;
-mod seed;
 mod settle;
 mod stream;
 mod strike;
 mod witness;
-mod wrapper;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use framemill_queue::{NatsConfig, Queue};
-use framemill_storage::S3Config;
 use tokio_util::sync::CancellationToken;
 
-use farm::Farm;
 pub use plan::{Planned, plan};
 use report::Report;
-use seed::Seed;
 use stream::Stream;
 use strike::Struck;
 use witness::Witness;
+
+use crate::rig::{Build, Farm, Folder, Programs, Seed, Wrapper};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -53,30 +42,27 @@ pub struct Chaos {
     pub minutes: u64,
     /// How long the farm may take to come to rest afterwards.
     pub settle: Duration,
-    /// The `framemill` binary.
-    pub framemill: PathBuf,
-    /// The `ffmpeg` binary of the farm, and the judge of what it made.
-    pub ffmpeg: PathBuf,
-    /// The `ffprobe` binary.
-    pub ffprobe: PathBuf,
-    /// The nats-server.
-    pub nats_server: PathBuf,
-    /// `setpriv`, where there is one.
-    pub setpriv: Option<PathBuf>,
-    /// A store that runs elsewhere; without it, the embedded one.
-    pub outside: Option<S3Config>,
+    /// What the farm is made of.
+    pub programs: Programs,
     /// Where logs and data are kept; without it, a temporary folder that is kept only when the
     /// audit finds something.
     pub folder: Option<PathBuf>,
 }
 
+/// Jobs a worker or packager runs at once: more than the stream mostly needs, so that there is
+/// room elsewhere when one of them is killed.
+const SLOTS: u64 = 4;
+/// How long an encoder may show no progress, seconds: enough for tiny pictures on a busy machine.
+const STALL_S: u64 = 15;
+/// Encoders are slowed down, so that faults meet them at work without costing the machine anything.
+const PACE: u32 = 3;
 /// The stream's choices come from the plan's seed, and are others than the plan's.
 const STREAM: u64 = 0x5eed_0f71_71e5;
 
 /// Runs everything. `say` is told one line now and then.
 pub async fn run(chaos: &Chaos, mut say: impl FnMut(String)) -> Result<Report> {
     let planned = plan(chaos.seed, chaos.minutes);
-    let folder = Folder::make(chaos.folder.as_deref())?;
+    let folder = Folder::make("framemill-chaos-", chaos.folder.as_deref())?;
     say(format!(
         "seed {}: {} faults in {} min; logs in {}",
         chaos.seed,
@@ -86,8 +72,15 @@ pub async fn run(chaos: &Chaos, mut say: impl FnMut(String)) -> Result<Report> {
     ));
     let sources = folder.path.join("clips");
     std::fs::create_dir_all(&sources).context("cannot make a folder for clips")?;
-    let clips = clips::make(&chaos.ffmpeg, &sources).await?;
-    let farm = Arc::new(Farm::start(chaos, &folder.path, &sources).await?);
+    let clips = clips::make(&chaos.programs.ffmpeg, &sources).await?;
+    let build = Build {
+        programs: chaos.programs.clone(),
+        members: fault::members(),
+        slots: SLOTS,
+        stall_s: STALL_S,
+        pace: Some(PACE),
+    };
+    let farm = Arc::new(Farm::start(&build, &folder.path, &sources).await?);
     say("the farm is ready".to_owned());
 
     let witness = Arc::new(Witness::default());
@@ -184,7 +177,7 @@ async fn audit_all(
     let puts: Vec<String> = farm.seats.values().flat_map(|seat| seat.store.puts()).collect();
     let vain: Vec<String> = farm.seats.values().flat_map(|seat| seat.store.vain_puts()).collect();
     let mut tricks = std::collections::BTreeMap::new();
-    for taken in farm.seats.values().filter_map(|seat| seat.wrapper.as_ref()).map(wrapper::Wrapper::taken) {
+    for taken in farm.seats.values().filter_map(|seat| seat.wrapper.as_ref()).map(Wrapper::taken) {
         taken.into_iter().for_each(|(trick, count)| *tricks.entry(trick).or_default() += count);
     }
     let mut findings = unrest;
@@ -208,31 +201,4 @@ async fn audit_all(
         faults,
         findings,
     })
-}
-
-/// Where a run keeps what it needs.
-struct Folder {
-    path: PathBuf,
-    temporary: Option<tempfile::TempDir>,
-}
-
-impl Folder {
-    fn make(named: Option<&Path>) -> Result<Self> {
-        if let Some(path) = named {
-            std::fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
-            let path = path.canonicalize()?;
-            return Ok(Self { path, temporary: None });
-        }
-        let temporary = tempfile::Builder::new().prefix("framemill-chaos-").tempdir().context("no temporary folder")?;
-        Ok(Self { path: temporary.path().canonicalize()?, temporary: Some(temporary) })
-    }
-
-    /// Removes a temporary folder of a clean run; returns where the others are.
-    fn end(self, clean: bool) -> Option<PathBuf> {
-        match self.temporary {
-            Some(temporary) if !clean => Some(temporary.keep()),
-            Some(_) => None,
-            None => Some(self.path),
-        }
-    }
 }

@@ -3,10 +3,8 @@
 
 use serde::Serialize;
 
-use super::{
-    fault::{Fault, Link, Member, PACKAGERS, SCHEDULERS, Trick, Trouble, WORKERS, Whom},
-    seed::Seed,
-};
+use super::fault::{Fault, PACKAGERS, SCHEDULERS, Trick, WORKERS, Whom, members};
+use crate::rig::{Link, Member, Seed, Trouble};
 
 /// A fault and its moment, counted from the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -82,14 +80,14 @@ fn draw(seed: &mut Seed) -> Fault {
         Draw::KillScheduler => kill(seed, |pick| Whom::Member(Member::Scheduler(number(pick, SCHEDULERS)))),
         Draw::KillPackager => kill(seed, |pick| Whom::Member(Member::Packager(number(pick, PACKAGERS)))),
         Draw::Stop => {
-            let member = seed.pick(&Member::all());
+            let member = seed.pick(&members());
             Fault::Stop { whom: Whom::Member(member), for_ms: seed.between(STOPPED_MS.0, STOPPED_MS.1) }
         }
         Draw::KillEncoder => Fault::KillEncoder { pick: seed.below(64) },
         Draw::StopEncoder => Fault::StopEncoder { pick: seed.below(64), for_ms: seed.between(2_000, 15_000) },
         Draw::KillNats => Fault::KillNats { for_ms: seed.between(100, 6_000) },
         Draw::Network => {
-            let member = seed.pick(&Member::all());
+            let member = seed.pick(&members());
             let link = seed.pick(&[Link::Nats, Link::Store]);
             let trouble = match link {
                 Link::Nats => seed.pick(&[Trouble::Refuse, Trouble::Stall]),

@@ -8,14 +8,8 @@ use std::{
 use framemill_schemas::finding::Finding;
 use serde::Serialize;
 
-use super::{
-    audit::fates::Fates,
-    clips::SOUND,
-    fault::{Fault, Member},
-    strike::Struck,
-    witness::Recovery,
-};
-use crate::figures::nearest_rank;
+use super::{audit::fates::Fates, clips::SOUND, fault::Fault, strike::Struck, witness::Recovery};
+use crate::{figures::nearest_rank, rig::Member};
 
 /// Findings that are shown of one code; the rest are counted.
 const SHOWN_MAX: usize = 20;

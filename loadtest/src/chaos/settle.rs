@@ -25,12 +25,11 @@ use super::{
         remains,
     },
     clips::RATE,
-    farm::{Farm, LOOK},
-    proc,
     report::Report,
     stream::Stream,
     witness::Witness,
 };
+use crate::rig::{Farm, LOOK, proc};
 
 /// How long the last answers of an idle farm may take: acks, notices, ends of children.
 const IDLE: Duration = Duration::from_secs(30);
@@ -125,7 +124,7 @@ pub async fn judge(
         let Some(asset) = assets.get(id).filter(|asset| asset.state == AssetState::Published) else { continue };
         let expected = Expected { frames: clip.frames, rate: u64::from(RATE), committed: &committed };
         let folder = asset_folder(&asset.tenant, asset.id);
-        let mut found = output::examine(&farm.store, &chaos.ffmpeg, &folder, expected).await?;
+        let mut found = output::examine(&farm.store, &chaos.programs.ffmpeg, &folder, expected).await?;
         found.extend(checked(farm, *id).await);
         invalid_outputs += u64::from(!found.is_empty());
         findings.extend(found);

@@ -7,10 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     clips::{self, Clip},
-    farm::{Farm, LOOK},
-    seed::Seed,
     witness::Witness,
 };
+use crate::rig::{Farm, LOOK, Seed};
 
 /// Titles being made at once.
 const OPEN_MAX: usize = 3;

@@ -6,11 +6,11 @@ use nix::sys::signal::Signal;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    farm::{Farm, SLOTS, Seat},
-    fault::{Fault, Member, Whom},
-    proc,
+    SLOTS,
+    fault::{Fault, Whom},
     witness::{Witness, now_ms},
 };
+use crate::rig::{Farm, Member, Seat, proc};
 
 /// A fault that was tried.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +80,7 @@ pub async fn strike(farm: &Farm, witness: &Witness, fault: Fault, stop: &Cancell
             member = Some(Member::Worker(worker));
             let wrapper = seat(farm, Member::Worker(worker));
             let wrapper = wrapper.as_ref().and_then(|seat| seat.wrapper.as_ref());
-            wrapper.is_some_and(|wrapper| wrapper.arm(trick).is_ok())
+            wrapper.is_some_and(|wrapper| wrapper.arm(trick.name()).is_ok())
         }
     };
     let length_ms = i64::try_from(fault.length_ms()).unwrap_or(i64::MAX);

@@ -141,7 +141,7 @@ fn pictures_are_found_whatever_the_pieces() {
 #[test]
 fn damage_costs_what_it_hits_and_is_counted() {
     let whole = stream();
-    let cut = [&whole[..600], &whole[601..]].concat();
+    let cut = [&whole[..400], &whole[401..]].concat();
     let (items, lost) = read(&cut, 50);
     assert!(pictures(&items).len() >= 4 && lost > 0, "{lost}");
     let lead = [b"GGGno packets at allG".as_slice(), &whole].concat();

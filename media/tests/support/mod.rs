@@ -139,3 +139,41 @@ pub async fn transcode(tools: &Toolchain, spec: &TranscodeSpec, url: &str) -> Re
     let (done, outputs) = tokio::join!(run, collect(receiver, spec.rungs.len()));
     done.map(|()| outputs)
 }
+
+/// Writes a stream where ffmpeg can read it.
+fn written(stream: &[u8], folder: &std::path::Path) -> PathBuf {
+    let path = folder.join("joined.mp4");
+    std::fs::write(&path, stream).unwrap();
+    path
+}
+
+/// Decodes a stream strictly.
+pub fn decodes(stream: &[u8], folder: &std::path::Path) {
+    let path = written(stream, folder);
+    let output = ffmpeg()
+        .args(["-xerror", "-err_detect", "explode", "-i"])
+        .arg(path)
+        .args(["-f", "null", "-"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Decodes a stream of sound strictly; how many samples came out.
+pub fn decoded_samples(stream: &[u8], folder: &std::path::Path) -> u64 {
+    let path = written(stream, folder);
+    let output = ffmpeg()
+        .args(["-xerror", "-err_detect", "explode", "-i"])
+        .arg(path)
+        .args("-map 0:a:0 -ac 1 -f s16le -".split(' '))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout.len() as u64 / 2
+}
+
+/// When each fragment of a fragmented MP4 starts, in its own ticks.
+pub fn fragment_starts(stream: &[u8]) -> Vec<u64> {
+    let boxes = stream.windows(16).filter(|window| &window[..4] == b"tfdt" && window[4] == 1);
+    boxes.map(|window| u64::from_be_bytes(window[8..16].try_into().unwrap())).collect()
+}

@@ -115,10 +115,20 @@ pub const KINDS: [Kind; 12] = [
     },
 ];
 
+/// Numbered pictures, as an input of the generator.
+pub fn numbered(rate: &str) -> String {
+    format!("color=black:s={WIDTH}x{HEIGHT}:r={rate},{}", numbering())
+}
+
+/// The filter that writes a picture's number into it.
+fn numbering() -> String {
+    let block = WIDTH / BITS;
+    format!("geq=lum='if(mod(floor(N/pow(2\\,floor(X/{block})))\\,2)\\,235\\,16)':cb=128:cr=128")
+}
+
 /// Generates a source.
 pub fn generate(kind: &Kind, into: &Path) {
-    let block = WIDTH / BITS;
-    let numbers = format!("geq=lum='if(mod(floor(N/pow(2\\,floor(X/{block})))\\,2)\\,235\\,16)':cb=128:cr=128");
+    let numbers = numbering();
     let input = format!("color=black:s={WIDTH}x{HEIGHT}:r={}", kind.rate);
     let status = ffmpeg()
         .args(["-f", "lavfi", "-i", &input, "-frames:v", &kind.frames.to_string()])

@@ -11,7 +11,7 @@ use quick_xml::{
     events::{BytesDecl, Event},
 };
 
-use super::{facts::Facts, hls::date_time, period, stage::Entry};
+use super::{chain::Entry, facts::Facts, hls::date_time, period};
 use crate::{
     dash::{PROFILES, Xml},
     decimal::{MICROS, xml_duration},

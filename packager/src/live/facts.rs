@@ -10,7 +10,7 @@ use framemill_storage::Store;
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
-use super::{hls::init_address, stage::Entry};
+use super::{chain::Entry, hls::init_address};
 
 /// What the inits say, by their key below the channel's folder.
 pub type Facts = BTreeMap<String, InitFacts>;

@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(marks(&folding), marks(&whole));
     }
 
-    fn marks(stage: &Stage) -> Vec<crate::live::stage::Mark> {
+    fn marks(stage: &Stage) -> Vec<crate::live::chain::Mark> {
         stage.entries().iter().map(|entry| entry.mark.clone()).collect()
     }
 

@@ -4,7 +4,7 @@
 use framemill_schemas::live::{Timeline, filler_key, folder_of, init_key, segment_key};
 
 use super::{
-    stage::{Entry, Media},
+    chain::{Entry, Media},
     target::Span,
 };
 use crate::{decimal::seconds, hls};
@@ -135,7 +135,7 @@ mod tests {
              #EXTINF:4.000000,\nt1-00000001/360p/448750001.m4s\n"
         );
         let ended = Playlist { rendition: "stereo", prefix: "../", target_s: 4, ended: true }.write(stage.entries());
-        assert!(ended.ends_with("#EXTINF:4.010667,\n../t1-00000001/stereo/448750001.m4s\n#EXT-X-ENDLIST\n"), "{ended}");
+        assert!(ended.ends_with("#EXTINF:3.989333,\n../t1-00000001/stereo/448750001.m4s\n#EXT-X-ENDLIST\n"), "{ended}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use framemill_schemas::live::{Commit, Timeline};
 use serde::{Deserialize, Serialize};
 
-use super::stage::{Entry, Logged, Mark, Root, chain};
+use super::chain::{Entry, Logged, Mark, Root, chain};
 
 /// Format of indexes written by this version, and the newest it reads.
 pub const INDEX_VERSION: u32 = 1;

@@ -9,7 +9,7 @@ use framemill_schemas::{
     spec::{RateControl, RungSpec},
 };
 
-use super::{stage::Entry, target::Span};
+use super::{chain::Entry, target::Span};
 use crate::{
     bitrate::{Stretch, average, peak},
     decimal::frame_rate,

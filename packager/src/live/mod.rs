@@ -1,9 +1,10 @@
 //! The packager's live side: playlists and MPDs of channels from the log of their numbers.
 //!
 //! Every packager can write every channel, because what is written is a pure function of the log and
-//! of what was folded out of it ([`stage`], [`render`]). Leases only see to it that one does at a
+//! of what was folded out of it ([`chain`], [`render`]). Leases only see to it that one does at a
 //! time; a put goes forwards or not at all ([`shelf`]), so that two of them could not do harm.
 
+mod chain;
 mod check;
 mod chores;
 mod clock;
@@ -15,6 +16,7 @@ mod gaps;
 mod hls;
 mod index;
 mod inspect;
+mod log;
 mod master;
 mod period;
 mod recall;

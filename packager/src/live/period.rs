@@ -10,10 +10,10 @@ use framemill_schemas::{
 };
 
 use super::{
+    chain::{Entry, Media},
     facts::Facts,
     hls::init_address,
     master::Face,
-    stage::{Entry, Media},
     target::Span,
 };
 use crate::{

@@ -10,10 +10,10 @@ use tokio::{sync::oneshot, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    chain::Entry,
     folding::{FoldError, read},
     index::Index,
     shards::Channel,
-    stage::Entry,
     sweep::list,
 };
 

@@ -9,12 +9,13 @@ use framemill_schemas::{
 };
 
 use super::{
+    chain::Entry,
     dash::Manifest,
     facts::Facts,
     hls::Playlist,
     master::master,
     period::faces,
-    stage::{Entry, Stage},
+    stage::Stage,
     target::target_duration_s,
     window::{suffix, timeshift_ms, window_ms},
 };

@@ -17,11 +17,12 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    chain::Entry,
     clock::now_ms,
     inspect::{Findings, Inspector, Sample},
     shards::{Channel, LiveParts},
     shelf::Landed,
-    stage::{Entry, Stage},
+    stage::Stage,
 };
 
 /// Pause between two messages.

@@ -1,10 +1,14 @@
 //! A retired channel is removed with everything it published: its objects, its log, its timelines, and its
 //! own record last, so that whoever comes later finds out what is left to do.
+//!
+//! Before anything is removed, the record is asked whether it still is that channel's: one who slept over the
+//! end removes nothing of another channel of the same name.
 
 use std::time::Duration;
 
 use framemill_queue::{Queue, RecordError};
 use framemill_schemas::{
+    ids::AssetId,
     live::{ChannelRecord, Commit, Timelines, Wanted, commit_key, record_key},
     subject,
 };
@@ -14,44 +18,69 @@ use tokio::time::sleep;
 use super::{
     folding::{FoldError, remove},
     shards::Channel,
-    sweep::remove_below,
 };
 
 /// Pause before it is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Goes on until nothing is left of the channel.
-pub async fn run(queue: &Queue, store: &Store, channel: &Channel) {
-    loop {
-        match retire(queue, store, channel).await {
-            Ok(()) => {
-                tracing::info!(tenant = %channel.tenant, channel = %channel.id, "a retired channel was removed");
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(channel = %channel.id, %error, "a retired channel could not be removed yet");
-                sleep(AGAIN).await;
-            }
-        }
-    }
+/// A channel that is to be removed.
+pub struct Retired<'a> {
+    /// Where its records are.
+    pub queue: &'a Queue,
+    /// Where its objects are.
+    pub store: &'a Store,
+    /// Its names.
+    pub channel: &'a Channel,
+    /// What tells it from others of the same name.
+    pub asset: AssetId,
 }
 
-async fn retire(queue: &Queue, store: &Store, channel: &Channel) -> Result<(), FoldError> {
-    remove_below(store, &format!("{}/", channel.folder())).await?;
-    let commits = queue.records::<Commit>(subject::COMMITS_BUCKET);
-    let listed = commits.list(&commit_key(&channel.tenant, &channel.id, "*")).await?;
-    remove(queue, channel, listed.into_iter().map(|(_, commit, revision)| (commit.number, revision)).collect()).await;
-    let key = record_key(&channel.tenant, &channel.id);
-    let timelines = queue.records::<Timelines>(subject::TIMELINES_BUCKET);
-    if let Some((_, revision)) = timelines.get(&key).await? {
-        timelines.delete(&key, revision).await?;
+impl Retired<'_> {
+    /// Goes on until nothing is left of the channel.
+    pub async fn run(&self) {
+        let channel = self.channel;
+        while let Err(error) = self.remove().await {
+            tracing::warn!(tenant = %channel.tenant, channel = %channel.id, %error, "a retired channel is not removed yet");
+            sleep(AGAIN).await;
+        }
+        tracing::info!(tenant = %channel.tenant, channel = %channel.id, "a retired channel was removed");
     }
-    // What a replica put in its last moment.
-    remove_below(store, &format!("{}/", channel.folder())).await?;
-    let channels = queue.records::<ChannelRecord>(subject::CHANNELS_BUCKET);
-    match channels.get(&key).await? {
-        Some((record, revision)) if record.wanted == Wanted::Retired => Ok(channels.delete(&key, revision).await?),
-        Some(_) => Err(RecordError::Fenced.into()),
-        None => Ok(()),
+
+    async fn remove(&self) -> Result<(), FoldError> {
+        self.remove_objects().await?;
+        let commits = self.queue.records::<Commit>(subject::COMMITS_BUCKET);
+        let listed = commits.list(&commit_key(&self.channel.tenant, &self.channel.id, "*")).await?;
+        let places = listed.into_iter().map(|(_, commit, revision)| (commit.number, revision)).collect();
+        remove(self.queue, self.channel, places).await;
+        let key = record_key(&self.channel.tenant, &self.channel.id);
+        let timelines = self.queue.records::<Timelines>(subject::TIMELINES_BUCKET);
+        let there = timelines.get(&key).await?;
+        let Some(revision) = self.record().await? else { return Ok(()) };
+        if let Some((_, revision)) = there {
+            timelines.delete(&key, revision).await?;
+        }
+        // What a replica put in its last moment.
+        self.remove_objects().await?;
+        Ok(self.queue.records::<ChannelRecord>(subject::CHANNELS_BUCKET).delete(&key, revision).await?)
+    }
+
+    async fn remove_objects(&self) -> Result<(), FoldError> {
+        let prefix = format!("{}/", self.channel.folder());
+        loop {
+            let page: Vec<String> = self.store.list_page(&prefix, None).await?.into_iter().map(|o| o.key).collect();
+            // What was listed before the answer is this channel's.
+            if page.is_empty() || self.record().await?.is_none() {
+                return Ok(());
+            }
+            self.store.delete(&page).await?;
+        }
+    }
+
+    /// Revision of the channel's record; `None` once it is gone, or another channel's.
+    async fn record(&self) -> Result<Option<u64>, RecordError> {
+        let records = self.queue.records::<ChannelRecord>(subject::CHANNELS_BUCKET);
+        let found = records.get(&record_key(&self.channel.tenant, &self.channel.id)).await?;
+        let is_it = |record: &ChannelRecord| record.asset == self.asset && record.wanted == Wanted::Retired;
+        Ok(found.filter(|(record, _)| is_it(record)).map(|(_, revision)| revision))
     }
 }

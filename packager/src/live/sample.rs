@@ -14,8 +14,9 @@ use framemill_schemas::{
 use uuid::Uuid;
 
 use super::{
+    chain::{Entry, Logged},
     facts::{Facts, needed},
-    stage::{Entry, Logged, Stage},
+    stage::Stage,
 };
 
 /// When the first number of every sample starts: a whole second.
@@ -47,6 +48,7 @@ pub fn timeline_at(id: u32, first: u64, rate: (u32, u32), segment_frames: u32) -
         first_frame,
         edition: 1,
         source: 0,
+        origin: framemill_schemas::live::LiveSource::parse("udp://239.0.0.1:5000", false).expect("an address"),
         clock: LiveClock { rate, pts: 0, frame: first_frame },
         owner: None,
         format: SourceFormat {

@@ -20,7 +20,7 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
-use super::{retire, writer};
+use super::{retire::Retired, writer};
 use crate::metrics::Metrics;
 
 /// How many shards there are. Every packager of a farm must mean the same.
@@ -186,11 +186,14 @@ async fn attend(parts: LiveParts, channel: Channel, mut record: watch::Receiver<
     let to_remove =
         |record: &Arc<ChannelRecord>| record.wanted == Wanted::Retired && record.state == ChannelState::Retired;
     let writing = writer::run(parts.clone(), channel.clone(), record.clone());
-    tokio::select! {
-        () = writing => {}
-        retired = record.wait_for(to_remove) => if retired.is_err() { return },
-    }
-    retire::run(&parts.queue, &parts.store, &channel).await;
+    let asset = tokio::select! {
+        () = writing => return,
+        retired = record.wait_for(to_remove) => match retired {
+            Ok(record) => record.asset,
+            Err(_) => return,
+        },
+    };
+    Retired { queue: &parts.queue, store: &parts.store, channel: &channel, asset }.run().await;
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
+    chain::{HOLE_MAX, Logged},
     dash::Manifest,
     hls::Playlist,
     sample::{FIRST, commits, edition, facts_of, stage, timeline, timelines},
-    stage::{HOLE_MAX, Logged, Stage},
+    stage::Stage,
     target::target_duration_s,
     window::{suffix, window_ms},
 };
@@ -14,7 +15,7 @@ use super::{
 /// What is shown, a letter each from the first number on: upper case after a break.
 fn letters(stage: &Stage) -> String {
     let mut breaks = None;
-    let letter = |entry: &super::stage::Entry| {
+    let letter = |entry: &super::chain::Entry| {
         let letter = match &entry.mark.media {
             _ if entry.mark.gap => '-',
             Some(media) if media.filler => 'f',

@@ -7,10 +7,10 @@ use framemill_schemas::live::{Timeline, filler_key, folder_of, segment_key};
 use framemill_storage::Store;
 
 use super::{
+    chain::Entry,
     folding::{FoldError, read},
     index::{self, Index},
     shards::Channel,
-    stage::Entry,
 };
 
 /// Indexes whose segments are removed in one pass: the rest has time until the next.
@@ -86,10 +86,7 @@ async fn remove_timelines(store: &Store, folder: &str, index: &Index, stays: &BT
 }
 
 /// Removes everything below a prefix.
-///
-/// # Errors
-/// What the store refuses.
-pub async fn remove_below(store: &Store, prefix: &str) -> Result<(), FoldError> {
+async fn remove_below(store: &Store, prefix: &str) -> Result<(), FoldError> {
     loop {
         let page: Vec<String> = store.list_page(prefix, None).await?.into_iter().map(|object| object.key).collect();
         if page.is_empty() {

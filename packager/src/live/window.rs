@@ -2,7 +2,7 @@
 
 use framemill_schemas::live::{Edition, Timeline};
 
-use super::{stage::Entry, target::target_duration_s};
+use super::{chain::Entry, target::target_duration_s};
 
 /// Most numbers of a playlist: a day of four-second segments. A longer time shift is cut there.
 pub const NUMBERS_MAX: usize = 21_600;

@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framemill_queue::{Change, Queue, RecordError, Records, Watch};
+use framemill_queue::{Change, Queue, Records, Watch};
 use framemill_schemas::{
-    live::{ChannelRecord, ChannelState, Commit, Timelines, Wanted, commit_key, record_key},
+    live::{ChannelRecord, ChannelState, Timelines, Wanted, record_key},
     subject,
 };
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::{
     sync::{oneshot, watch},
     time::sleep,
@@ -20,17 +20,19 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    chain::Entry,
     chores::{self, Chores},
     clock::now_ms,
     facts::{Facts, learn, needed},
     folding::FoldError,
     gaps::{Sight, Vigil},
+    log::Log,
     recall,
     render::{Document, Scene, shown},
     report::Report,
     shards::{Channel, LiveParts},
     shelf::{Draft, Shelf},
-    stage::{Entry, Logged, Stage},
+    stage::Stage,
 };
 
 /// Pause before a channel that cannot be followed is opened again.
@@ -62,7 +64,7 @@ struct Writer {
     parts: LiveParts,
     channel: Channel,
     record: watch::Receiver<Arc<ChannelRecord>>,
-    commits: Watch<Commit>,
+    log: Log,
     timelines: Watch<Timelines>,
     stage: Stage,
     /// What reaches back, while it is being read; nothing once it was.
@@ -86,9 +88,7 @@ impl Writer {
         channel: &Channel,
         record: watch::Receiver<Arc<ChannelRecord>>,
     ) -> Result<Self, FoldError> {
-        let log = parts.queue.records::<Commit>(subject::COMMITS_BUCKET);
-        let mut commits = log.watch(&commit_key(&channel.tenant, &channel.id, "*")).await?;
-        let logged = initial(&mut commits).await?;
+        let (log, logged) = Log::open(&parts.queue, channel).await?;
         let records: Records<Timelines> = parts.queue.records(subject::TIMELINES_BUCKET);
         let key = record_key(&channel.tenant, &channel.id);
         let timelines = records.watch(&key).await?;
@@ -110,7 +110,7 @@ impl Writer {
             parts: parts.clone(),
             channel: channel.clone(),
             record,
-            commits,
+            log,
             timelines,
             stage,
             older: Some(older),
@@ -129,10 +129,9 @@ impl Writer {
         loop {
             let rest = self.tick().await;
             tokio::select! {
-                change = self.commits.next() => {
-                    let Some(change) = change else { return };
+                commits = self.log.next() => {
                     self.heard = Instant::now();
-                    self.take(change);
+                    self.stage.commit(commits);
                 }
                 change = self.timelines.next() => match change {
                     None => return,
@@ -151,22 +150,6 @@ impl Writer {
                 () = sleep(rest) => {}
             }
         }
-    }
-
-    /// Takes a change of the log, and all that came with it: what came together is written together.
-    fn take(&mut self, change: Result<Change<Commit>, RecordError>) {
-        let mut commits = Vec::new();
-        let mut next = Some(change);
-        while let Some(change) = next {
-            match change {
-                Ok(Change::Put { value, revision, .. }) => commits.push(Logged { commit: *value, revision }),
-                // A record leaves the log only below the floor, which the timelines tell.
-                Ok(Change::Deleted { .. } | Change::Current) => {}
-                Err(error) => tracing::warn!(channel = %self.channel.id, %error, "a commit cannot be read"),
-            }
-            next = self.commits.next().now_or_never().flatten();
-        }
-        self.stage.commit(commits);
     }
 
     /// One look: writes what is new, and begins what is due. Tells how long nothing else will be.
@@ -246,19 +229,4 @@ fn sight<'a>(stage: &'a Stage, queue: &Queue, record: &ChannelRecord) -> Sight<'
         now: Instant::now(),
         now_ms: now_ms(),
     }
-}
-
-/// What was there when a watch of the log began.
-async fn initial(commits: &mut Watch<Commit>) -> Result<Vec<Logged>, RecordError> {
-    let mut logged = Vec::new();
-    while let Some(change) = commits.next().await {
-        match change {
-            Ok(Change::Put { value, revision, .. }) => logged.push(Logged { commit: *value, revision }),
-            Ok(Change::Deleted { .. }) => {}
-            Ok(Change::Current) => break,
-            Err(error @ RecordError::Unavailable(_)) => return Err(error),
-            Err(error) => tracing::warn!(%error, "a commit cannot be read"),
-        }
-    }
-    Ok(logged)
 }

@@ -88,6 +88,7 @@ pub fn timeline(id: u32, first: u64, start_ms: i64) -> Timeline {
         first_frame,
         edition: 1,
         source: 0,
+        origin: framemill_schemas::live::LiveSource::parse("udp://239.0.0.1:5000", false).expect("an address"),
         clock: LiveClock { rate, pts: 0, frame: first_frame },
         owner: None,
         format: SourceFormat {

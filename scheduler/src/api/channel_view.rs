@@ -57,6 +57,7 @@ pub fn detail(channel: &ChannelRecord, jobs: &[Arc<JobSummary>], known: &Known, 
         aligned: timeline.is_none_or(|timeline| timeline.owner.is_none()),
         sources: sources.map(|(index, source)| source_view(source, index, &heard_all)).collect(),
         replicas: replicas.collect(),
+        waiting: None,
         renditions: timeline
             .map_or_else(Vec::new, |timeline| timeline.renditions().map(|name| rendition(name, &known.log)).collect()),
         playlist_age_ms: playlist_age(known, now),

@@ -14,7 +14,7 @@ use framemill_schemas::{
     ids::{ChannelId, Tenant},
     live::{
         ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelRecord, ChannelState, ChannelView,
-        CheckedChannel, Diagnosis,
+        CheckedChannel, Diagnosis, Replica,
     },
 };
 use serde::Deserialize;
@@ -31,6 +31,7 @@ use super::{
 use crate::{
     access::Caller,
     diagnose::diagnose,
+    failover::lane_of,
     ops::channel as ops,
     view::{ChannelEntry, View},
 };
@@ -189,8 +190,12 @@ pub async fn show(
 
 fn shown(state: &ApiState, entry: &ChannelEntry) -> ChannelDetail {
     let view = &state.view;
-    let jobs = view.jobs_of(entry.record.asset);
-    detail(&entry.record, &jobs, &view.known(entry), std::time::Instant::now())
+    let channel = &entry.record;
+    let jobs = view.jobs_of(channel.asset);
+    let waits = channel.replicas.iter().find(|replica| replica.node.is_none());
+    let why = |replica: &Replica| view.kept_waiting(lane_of(&channel.edition, replica.engine), &replica.apart);
+    let shown = detail(channel, &jobs, &view.known(entry), std::time::Instant::now());
+    ChannelDetail { waiting: waits.and_then(why), ..shown }
 }
 
 /// Say where a channel fails: every station from who may watch to what a player sees.

@@ -12,7 +12,7 @@ use framemill_schemas::{
     load::Load,
 };
 
-use super::{Facts, tell};
+use super::{Facts, symptoms::Blame, tell};
 use crate::ops::channel::Told;
 
 /// How long a node that failed a replica is tried only after others.
@@ -132,13 +132,13 @@ fn engine(record: &ChannelRecord, facts: &Facts<'_>) -> Engine {
 }
 
 /// A replica was lost: when the next may be placed, and where rather not.
-pub(super) fn rest_after(next: &mut ChannelRecord, replica: &Replica, blames_node: bool, now_ms: i64) {
-    if blames_node {
+pub(super) fn rest_after(next: &mut ChannelRecord, replica: &Replica, blame: Blame, now_ms: i64) {
+    if blame != Blame::Nobody {
         next.upkeep.strikes = if replica.proven { 0 } else { next.upkeep.strikes.saturating_add(1) };
-        if let Some(node) = &replica.node {
-            next.shunned.retain(|(shunned, _)| shunned != node);
-            next.shunned.push((node.clone(), now_ms));
-        }
+    }
+    if let (Blame::Node, Some(node)) = (blame, &replica.node) {
+        next.shunned.retain(|(shunned, _)| shunned != node);
+        next.shunned.push((node.clone(), now_ms));
         if next.shunned.len() > SHUNNED_MAX {
             next.shunned.remove(0);
         }

@@ -153,6 +153,7 @@ fn starting(next: &ChannelRecord, state: ChannelState, facts: &Facts<'_>) -> Fai
             ("no-node", "no worker is heard that could run it")
         }
         Some(_) => ("replica-waits", "a replica waits for a worker to take it"),
+        None if shows(next, facts) == Some(Outcome::Filler) => ("filler", "viewers get filler in place of its source"),
         None if state == ChannelState::Down => {
             ("nothing-published", "its replicas run, and nothing of it is published")
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use framemill_schemas::{
     failure::{Class, Failure},
-    ids::JobId,
+    ids::{JobId, NodeId},
     job::JobState,
     live::{ChannelRecord, Flaw, Replica, ReplicaStatus},
 };
@@ -37,10 +37,20 @@ const RESTARTS: u32 = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub failure: Failure,
-    /// Whether others are tried before its node.
-    pub blames_node: bool,
-    /// Whether it only goes elsewhere: nobody ran it yet.
-    pub is_moved: bool,
+    pub blame: Blame,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// Its node's: others are tried first.
+    Node,
+    /// Its own, or its source's: on another node it would do no better.
+    Job,
+    /// Nobody's: it was given back.
+    Nobody,
+    /// Ours: nobody ran it yet, and it only goes elsewhere.
+    Placement,
 }
 
 /// The replicas that are to be let go. A symptom that both show is no replica's own.
@@ -62,7 +72,7 @@ pub(super) fn faults(record: &ChannelRecord, facts: &Facts<'_>, memory: &Memory)
 
 fn fault(replica: &Replica, code: &str, reason: String) -> Fault {
     let failure = Failure { node: replica.node.clone(), ..Failure::new(Class::Transient, code, reason) };
-    Fault { failure, blames_node: true, is_moved: false }
+    Fault { failure, blame: Blame::Node }
 }
 
 fn on(replica: &Replica) -> String {
@@ -78,11 +88,11 @@ fn ended(replica: &Replica, job: &JobSummary) -> Option<Fault> {
     let own = job.failures.last().filter(|failure| failure.attempt == job.attempt);
     let Some(own) = own else {
         let reason = format!("{} gave its replica back", on(replica));
-        return Some(Fault { blames_node: false, ..fault(replica, "replica-given-back", reason) });
+        return Some(Fault { blame: Blame::Nobody, ..fault(replica, "replica-given-back", reason) });
     };
     let failure = Failure { node: own.node.clone().or_else(|| replica.node.clone()), ..own.clone() };
-    let blames_node = matches!(own.class, Class::Resource | Class::Transient);
-    Some(Fault { failure, blames_node, is_moved: false })
+    let blame = if matches!(own.class, Class::Resource | Class::Transient) { Blame::Node } else { Blame::Job };
+    Some(Fault { failure, blame })
 }
 
 /// Nothing is heard of whoever runs it.
@@ -97,16 +107,16 @@ fn misplaced(record: &ChannelRecord, replica: &Replica, job: &JobSummary, facts:
     if job.state != JobState::Ready || facts.now_ms - job.ready_ms < WAITS_MS {
         return None;
     }
-    let served = |node: &&framemill_schemas::ids::NodeId| !replica.apart.contains(*node);
-    if facts.fleet.with(replica.engine).iter().any(|node| served(&node)) {
+    let has_door = |engine, apart: &[NodeId]| facts.fleet.with(engine).iter().any(|node| !apart.contains(node));
+    if has_door(replica.engine, &replica.apart) {
         return None;
     }
     let mut others = record.clone();
     others.replicas.retain(|other| other.job != replica.job);
     let better = place::choose(&others, facts).ok()?;
-    let has = facts.fleet.with(better.engine).iter().any(|node| !better.apart.contains(node));
+    let has = has_door(better.engine, &better.apart);
     let reason = || "nobody is there to take it where it was placed".to_owned();
-    has.then(|| Fault { is_moved: true, ..fault(replica, "replica-misplaced", reason()) })
+    has.then(|| Fault { blame: Blame::Placement, ..fault(replica, "replica-misplaced", reason()) })
 }
 
 /// Two replicas on one node: no redundancy. The later one goes.
@@ -117,7 +127,7 @@ fn together(record: &ChannelRecord, facts: &Facts<'_>) -> Option<(JobId, Fault)>
     let (first, second) = (running.first()?, running.get(1)?);
     let same = first.node.is_some() && first.node == second.node;
     let reason = || format!("both replicas run on {}", on(second));
-    same.then(|| (second.job, Fault { blames_node: false, ..fault(second, "replicas-together", reason()) }))
+    same.then(|| (second.job, Fault { blame: Blame::Nobody, ..fault(second, "replicas-together", reason()) }))
 }
 
 /// It runs, and does not do what it is for.

@@ -11,11 +11,11 @@ use framemill_queue::Change;
 use framemill_schemas::{
     ids::{AssetId, ChannelId, JobId, NodeId, Tenant},
     lane::Lane,
-    live::{ChannelRecord, Commit, Committed, PlaylistStatus, ReplicaStatus, Timelines, record_key},
+    live::{ChannelRecord, ChannelState, Commit, Committed, PlaylistStatus, ReplicaStatus, Timelines, record_key},
 };
 use tokio::sync::Notify;
 
-use super::{Unsent, View, WORKER_ROLE};
+use super::{Heard, Unsent, View, WORKER_ROLE};
 
 /// Numbers that are remembered of each channel's log.
 pub const REMEMBERED: usize = 64;
@@ -91,7 +91,7 @@ pub struct Word {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// The end of its log.
-    pub log: Log,
+    pub log: Arc<Log>,
     /// Its timelines.
     pub timelines: Arc<Timelines>,
     /// What its replicas said last.
@@ -111,7 +111,7 @@ pub(super) struct Shelf {
 struct State {
     channels: BTreeMap<String, Arc<ChannelEntry>>,
     timelines: HashMap<String, Arc<Timelines>>,
-    logs: HashMap<String, Log>,
+    logs: HashMap<String, Arc<Log>>,
     words: HashMap<JobId, Arc<Word>>,
     playlists: HashMap<String, (PlaylistStatus, Instant)>,
     channels_current: bool,
@@ -171,14 +171,20 @@ impl View {
         able.map(|heard| heard.node.clone()).collect()
     }
 
-    /// Why workers of these nodes take nothing now; nothing while one of them would.
-    pub fn all_wait(&self, nodes: &BTreeSet<NodeId>, lane: Lane) -> Option<String> {
-        let state = self.state();
-        let mut why = None;
-        for heard in state.alive().filter(|heard| nodes.contains(&heard.node) && heard.is_able(lane)) {
-            why = Some(format!("{}: {}", heard.node, heard.waiting.clone()?));
+    /// Why nobody takes a job of a lane that is kept apart from some nodes; nothing where somebody would.
+    pub fn kept_waiting(&self, lane: Lane, apart: &[NodeId]) -> Option<String> {
+        if let Some(why) = self.unserved(lane) {
+            return Some(why);
         }
-        why
+        let state = self.state();
+        let able = |heard: &&Heard| heard.role == WORKER_ROLE && heard.slots > 0 && heard.is_able(lane);
+        let mut free = state.alive().filter(able).filter(|heard| !apart.contains(&heard.node)).peekable();
+        if free.peek().is_none() {
+            return Some("no other node is there that could run it".to_owned());
+        }
+        let waiting: Option<Vec<_>> =
+            free.map(|heard| heard.waiting.as_ref().map(|why| format!("{}: {why}", heard.node))).collect();
+        waiting.map(|mut all| all.swap_remove(0))
     }
 
     /// Takes in a change of a channel's record.
@@ -230,17 +236,24 @@ impl View {
                 let known_late = if state.commits_current { 0 } else { now_ms - value.at_ms };
                 let late = Duration::from_millis(u64::try_from(known_late).unwrap_or_default());
                 let at = Instant::now().checked_sub(late).unwrap_or_else(Instant::now);
-                let log = state.logs.entry(channel.to_owned()).or_default();
+                // Of a channel that is well, the next look is soon enough.
+                let entry = state.channels.get(channel);
+                let is_news = entry.is_some_and(|entry| entry.record.state != ChannelState::Live);
+                let log = Arc::make_mut(state.logs.entry(channel.to_owned()).or_default());
                 log.insert(value.number, noted(&value, at));
                 while log.len() > REMEMBERED {
                     log.pop_first();
                 }
+                if is_news {
+                    self.shared.live.tell();
+                }
             }
             Change::Deleted { .. } => {}
-            Change::Current => state.commits_current = true,
+            Change::Current => {
+                state.commits_current = true;
+                self.shared.live.tell();
+            }
         }
-        drop(state);
-        self.shared.live.tell();
     }
 
     /// Takes in what a replica says.

@@ -2,6 +2,7 @@
 //! back and queue again, with runners in earnest, on a nats-server of each test's own.
 #![allow(clippy::unwrap_used)]
 
+mod channels;
 mod control;
 mod holders;
 mod outages;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::JobId,
     ladder::{AudioRung, VideoCodec},
+    live::LiveSource,
     rate::{Ratio, frames_to_ticks, rescale},
     spec::{AAC_FRAME_SAMPLES, AUDIO_RATE, Nvenc, RungSpec},
 };
@@ -99,6 +100,8 @@ pub struct Timeline {
     pub edition: u32,
     /// Which of the edition's sources, from 0.
     pub source: u32,
+    /// That source.
+    pub origin: LiveSource,
     /// The mapping.
     pub clock: LiveClock,
     /// The one replica that publishes on it, where replicas cannot be aligned: its source's timestamps are
@@ -297,6 +300,7 @@ mod tests {
             first_frame: clock.frame,
             edition: 1,
             source: 0,
+            origin: LiveSource::parse("udp://239.0.0.1:5000", false).expect("an address"),
             clock,
             owner: None,
             format: SourceFormat {

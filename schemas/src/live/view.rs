@@ -100,6 +100,9 @@ pub struct ChannelDetail {
     pub sources: Vec<SourceView>,
     /// Its replicas.
     pub replicas: Vec<EncoderView>,
+    /// Why nobody takes a replica that waits, for people; absent where none waits, or somebody would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
     /// Its renditions; empty before the first timeline.
     pub renditions: Vec<RenditionStatus>,
     /// How long ago the last number was written into the playlists, milliseconds; absent where nobody says.

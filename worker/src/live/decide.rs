@@ -89,13 +89,13 @@ pub(super) fn turn(facts: &Facts<'_>) -> Option<Turn> {
     let Facts { edition, last, seen, .. } = *facts;
     let Some(last) = last else { return best(seen).and_then(|source| now(seen, source, Why::First)) };
     if last.edition != edition.number {
-        let same = edition.sources.len() > last.source as usize
-            && seen.get(last.source as usize).is_some_and(|seen| fits(last, seen, facts.now_ms));
-        // On the same clock nothing is missing in between.
-        if same {
-            return Some(Turn { source: last.source as usize, begin: Begin::Ahead, why: Why::Edition });
-        }
-        return best(seen).and_then(|source| now(seen, source, Why::Edition));
+        let kept = edition.sources.iter().position(|source| *source == last.origin);
+        let fitting = kept.filter(|kept| seen.get(*kept).is_some_and(|seen| fits(last, seen, facts.now_ms)));
+        return match fitting {
+            // On the same clock nothing is missing in between.
+            Some(source) => Some(Turn { source, begin: Begin::Ahead, why: Why::Edition }),
+            None => best(seen).and_then(|source| now(seen, source, Why::Edition)),
+        };
     }
     let current = last.source as usize;
     let flowing = seen.get(current).is_some_and(|seen| seen.flowing);

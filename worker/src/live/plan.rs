@@ -69,6 +69,7 @@ pub(super) fn timeline(ground: Ground<'_>, begin: Begin) -> Result<Timeline, Fai
         first_frame: 0,
         edition: edition.number,
         source: ground.source,
+        origin: edition.sources[ground.source as usize].clone(),
         clock: LiveClock { rate, pts: 0, frame: 0 },
         owner: ground.owner,
         format: format.clone(),

@@ -86,7 +86,10 @@ pub(crate) struct Replica {
     means: Means,
     log: Log,
     publisher: Publisher,
+    /// Those of the edition, in its order.
     sources: Vec<Source>,
+    /// Those of editions before, which a timeline still reads.
+    former: Vec<Source>,
     edition: Option<u32>,
     runs: Vec<Running>,
     fillers: Fillers,
@@ -110,6 +113,7 @@ impl Replica {
             log,
             publisher,
             sources: Vec::new(),
+            former: Vec::new(),
             edition: None,
             runs: Vec::new(),
             fillers: Fillers::new(means.tools.clone()),
@@ -164,11 +168,30 @@ impl Replica {
         let seen: Vec<Seen> = self.sources.iter().map(|source| source.seen(now)).collect();
         self.reap().await?;
         self.turn(&channel, &timelines, revision, &seen).await;
-        self.end_runs(&timelines, &seen).await?;
-        self.begin_runs(&timelines, &seen).await;
+        self.end_runs(&timelines).await?;
+        self.begin_runs(&timelines).await;
         self.want_sound();
-        self.fill(&timelines, &seen).await;
+        self.fill(&timelines).await;
+        self.forget_former(&timelines);
         Ok(())
+    }
+
+    /// The source that a timeline is made from.
+    fn source_of(&self, timeline: &Timeline) -> Option<&Source> {
+        self.sources.iter().chain(&self.former).find(|source| *source.spec() == timeline.origin)
+    }
+
+    fn seen_of(&self, timeline: &Timeline) -> Option<Seen> {
+        self.source_of(timeline).map(|source| source.seen(Instant::now()))
+    }
+
+    /// Closes what no timeline reads any more.
+    fn forget_former(&mut self, timelines: &Timelines) {
+        let last = timelines.last().map(|last| &last.origin);
+        let runs = &self.runs;
+        self.former.retain(|source| {
+            last == Some(source.spec()) || runs.iter().any(|running| running.run.timeline.origin == *source.spec())
+        });
     }
 
     /// Opens what the edition names, and closes what it does not name any more.
@@ -178,6 +201,7 @@ impl Replica {
         }
         self.edition = Some(edition.number);
         let mut before = std::mem::take(&mut self.sources);
+        before.append(&mut self.former);
         for spec in &edition.sources {
             let kept = before.iter().position(|source| source.spec() == spec);
             let source = match kept {
@@ -186,6 +210,8 @@ impl Replica {
             };
             self.sources.push(source);
         }
+        // A timeline goes on until another is there.
+        self.former = before;
     }
 
     /// Takes note of runs that ended by themselves.
@@ -298,7 +324,7 @@ impl Replica {
     }
 
     /// Ends runs that are at their end, that nobody wants, or that hang.
-    async fn end_runs(&mut self, timelines: &Timelines, seen: &[Seen]) -> Result<(), Failure> {
+    async fn end_runs(&mut self, timelines: &Timelines) -> Result<(), Failure> {
         let successor = |id: u32| {
             let at = timelines.all.iter().position(|timeline| timeline.id == id)?;
             timelines.all.get(at + 1).map(|next| next.first)
@@ -313,15 +339,9 @@ impl Replica {
                 running.next() >= until
                     || timeline.time_ms(until.saturating_sub(1).max(timeline.first)).end + 10_000 < now_ms
             });
-            let hangs = seen.get(timeline.source as usize).is_some_and(|seen| {
-                is_overdue(
-                    timeline,
-                    running.next(),
-                    seen,
-                    running.heard.elapsed().min(running.run.began.elapsed()),
-                    now_ms,
-                )
-            });
+            let waited = running.heard.elapsed().min(running.run.began.elapsed());
+            let seen = self.seen_of(timeline);
+            let hangs = seen.is_some_and(|seen| is_overdue(timeline, running.next(), &seen, waited, now_ms));
             if !over && !hangs {
                 at += 1;
                 continue;
@@ -340,21 +360,22 @@ impl Replica {
     }
 
     /// Starts a run for each timeline that has none.
-    async fn begin_runs(&mut self, timelines: &Timelines, seen: &[Seen]) {
+    async fn begin_runs(&mut self, timelines: &Timelines) {
         if self.rest_until.is_some_and(|until| Instant::now() < until) {
             return;
         }
         for (timeline, until) in self.active(timelines) {
-            let Some(source) = self.sources.get(timeline.source as usize).cloned() else { continue };
-            let now_ms = now_ms();
-            let usable = seen.get(timeline.source as usize).filter(|seen| fits(timeline, seen, now_ms));
-            let Some(seen) = usable else { continue };
+            let Some(source) = self.source_of(timeline).cloned() else { continue };
+            let (now_ms, seen) = (now_ms(), source.seen(Instant::now()));
+            if !fits(timeline, &seen, now_ms) {
+                continue;
+            }
             if self.runs.iter().any(|running| running.run.timeline.id == timeline.id) {
                 continue;
             }
             let Some(silence) = self.fillers.silence(timeline).await else { continue };
             let free = self.log.head.borrow().free();
-            let Some(first) = first_number(timeline, seen, free, now_ms) else { continue };
+            let Some(first) = first_number(timeline, &seen, free, now_ms) else { continue };
             if until.is_some_and(|until| first >= until) {
                 continue;
             }
@@ -456,9 +477,9 @@ impl Replica {
     }
 
     /// Filler for a number that nobody can make: no source is there, and its time is over.
-    async fn fill(&mut self, timelines: &Timelines, seen: &[Seen]) {
+    async fn fill(&mut self, timelines: &Timelines) {
         let Some(last) = timelines.last().cloned() else { return };
-        let lost = seen.get(last.source as usize).is_none_or(|seen| !seen.flowing);
+        let lost = self.seen_of(&last).is_none_or(|seen| !seen.flowing);
         let free = self.log.head.borrow().free().max(last.first);
         if !lost || self.log.head.borrow().last.is_none() || self.peer_is_fine(timelines) {
             return;

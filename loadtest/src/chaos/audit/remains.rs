@@ -11,7 +11,7 @@ use framemill_schemas::{
 };
 use framemill_storage::Listed;
 
-use super::super::proc::{Found, Usage};
+use crate::rig::proc::{Found, Usage};
 
 /// How much more memory a process may take at rest than when it began: allocators keep some.
 pub const RESIDENT_GROWTH_MAX: u64 = 96 * 1024 * 1024;

@@ -1,5 +1,4 @@
-//! The farm that is struck: NATS, a store, and seven processes of the same binary, each with
-//! connections of its own that can be broken.
+//! The farm itself: what it is started from, and how it is ended.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +13,8 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Chaos,
+    Build, Link, Member, Trouble,
     api::Api,
-    fault::{Link, Member, Trouble},
     nats::Nats,
     process::{Launch, Process},
     proxy::Proxy,
@@ -24,11 +22,6 @@ use super::{
 };
 use crate::machine::free_port;
 
-/// Jobs a worker or packager runs at once: more than the stream mostly needs, so that there is
-/// room elsewhere when one of them is killed.
-pub const SLOTS: u64 = 4;
-/// How long an encoder may show no progress: enough for tiny pictures on a busy machine.
-const STALL_S: u64 = 15;
 /// How long the farm may take to be ready.
 const READY: Duration = Duration::from_secs(90);
 /// Pause between two looks.
@@ -45,7 +38,8 @@ pub struct Seat {
     pub store: Proxy,
     /// Its ffmpeg.
     pub wrapper: Option<Wrapper>,
-    health: u16,
+    /// Port of its health listener, which tells its metrics too.
+    pub health: u16,
 }
 
 impl Seat {
@@ -79,10 +73,10 @@ pub struct Farm {
 
 impl Farm {
     /// Starts everything in `folder` and waits until every role is ready.
-    pub async fn start(chaos: &Chaos, folder: &Path, sources: &Path) -> Result<Self> {
+    pub async fn start(build: &Build, folder: &Path, sources: &Path) -> Result<Self> {
         let mark = format!("{:016x}", uuid::Uuid::new_v4().as_u128() >> 64);
         let (stop_base, base) = (CancellationToken::new(), TaskTracker::new());
-        let nats = Arc::new(Nats::prepare(&chaos.nats_server, folder, launch(chaos, folder, "nats", &mark))?);
+        let nats = Arc::new(Nats::prepare(&build.programs.nats_server, folder, launch(build, folder, "nats", &mark))?);
         base.spawn({
             let (nats, stop) = (nats.clone(), stop_base.clone());
             async move {
@@ -92,17 +86,17 @@ impl Farm {
             }
         });
         nats.listens().await?;
-        let (config, target) = store(chaos, folder, &mark, &stop_base, &base).await?;
+        let (config, target) = store(build, folder, &mark, &stop_base, &base).await?;
         let store = Store::connect(&config).await.context("the store cannot be used")?;
 
         let mut seats = BTreeMap::new();
         let mut addresses = Vec::new();
-        for member in Member::all() {
+        for member in build.members.iter().copied() {
             let ways = [
                 Proxy::start(format!("127.0.0.1:{}", nats.port), Link::Nats).await?,
                 Proxy::start(target.clone(), Link::Store).await?,
             ];
-            let seat = seat(chaos, folder, sources, &mark, member, ways, &config, &mut addresses)?;
+            let seat = seat(build, folder, sources, &mark, member, ways, &config, &mut addresses)?;
             seats.insert(member, Arc::new(seat));
         }
         let farm = Self {
@@ -190,7 +184,7 @@ impl Farm {
 }
 
 /// How a process of this run is started, without what is its own.
-fn launch(chaos: &Chaos, folder: &Path, name: &str, mark: &str) -> Launch {
+fn launch(build: &Build, folder: &Path, name: &str, mark: &str) -> Launch {
     let mut environment = vec![(MARK.to_owned(), mark.to_owned()), ("NO_COLOR".to_owned(), "1".to_owned())];
     environment.extend(
         ["PATH", "TMPDIR", "HOME"].into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))),
@@ -201,20 +195,20 @@ fn launch(chaos: &Chaos, folder: &Path, name: &str, mark: &str) -> Launch {
         args: Vec::new(),
         environment,
         log: folder.join(format!("{name}.log")),
-        setpriv: chaos.setpriv.clone(),
+        setpriv: build.programs.setpriv.clone(),
     }
 }
 
 /// The store's configuration and where its proxies lead: an embedded one of this process, or one
 /// that runs elsewhere, with a bucket of its own.
 async fn store(
-    chaos: &Chaos,
+    build: &Build,
     folder: &Path,
     mark: &str,
     stop: &CancellationToken,
     base: &TaskTracker,
 ) -> Result<(S3Config, String)> {
-    if let Some(outside) = &chaos.outside {
+    if let Some(outside) = &build.programs.outside {
         let endpoint = outside.endpoint.as_deref().unwrap_or_default();
         let Some(address) = endpoint.strip_prefix("http://") else {
             bail!("the store at {endpoint} is not on plain HTTP, so nothing can stand between; use an http:// address");
@@ -247,7 +241,7 @@ async fn store(
 
 #[expect(clippy::too_many_arguments, reason = "all that one process is made of, called in one place")]
 fn seat(
-    chaos: &Chaos,
+    build: &Build,
     folder: &Path,
     sources: &Path,
     mark: &str,
@@ -259,8 +253,8 @@ fn seat(
     let name = member.to_string();
     let [nats, store_way] = ways;
     let health = free_port()?;
-    let mut launch = launch(chaos, folder, &name, mark);
-    launch.program.clone_from(&chaos.framemill);
+    let mut launch = launch(build, folder, &name, mark);
+    launch.program.clone_from(&build.programs.framemill);
     launch.args = vec![member.role().to_owned()];
     let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default();
     let mut set = |key: &str, value: String| launch.environment.push((format!("FRAMEMILL_{key}"), value));
@@ -280,13 +274,14 @@ fn seat(
         set("SCHEDULER__FOLDERS", sources.display().to_string());
         addresses.push(format!("http://127.0.0.1:{port}"));
     } else {
-        let stands = Wrapper::write(folder, &name, &chaos.ffmpeg, mark).context("cannot write a wrapper of ffmpeg")?;
-        let probes = Wrapper::write(folder, &format!("probe-{name}"), &chaos.ffprobe, mark)?;
+        let stands = Wrapper::write(folder, &name, &build.programs.ffmpeg, mark, build.pace)
+            .context("cannot write a wrapper of ffmpeg")?;
+        let probes = Wrapper::write(folder, &format!("probe-{name}"), &build.programs.ffprobe, mark, None)?;
         set("FFMPEG__FFMPEG", stands.program.display().to_string());
         set("FFMPEG__FFPROBE", probes.program.display().to_string());
-        set("FFMPEG__STALL_S", STALL_S.to_string());
+        set("FFMPEG__STALL_S", build.stall_s.to_string());
         set("SOURCES__FOLDERS", sources.display().to_string());
-        set(&format!("{}__SLOTS", member.role().to_uppercase()), SLOTS.to_string());
+        set(&format!("{}__SLOTS", member.role().to_uppercase()), build.slots.to_string());
         wrapper = Some(stands);
     }
     Ok(Seat { process: Process::new(launch), nats, store: store_way, wrapper, health })

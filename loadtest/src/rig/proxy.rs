@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    fault::{Link, Trouble},
+    Link, Trouble,
     requests::{Head, Requests},
 };
 
