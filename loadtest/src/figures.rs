@@ -1,5 +1,29 @@
 //! Figures that stand for many measurements.
 
+use serde::Serialize;
+
+/// A distribution of times, milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// How many.
+    pub count: usize,
+    /// Median.
+    pub p50_ms: i64,
+    /// All but one of a hundred.
+    pub p99_ms: i64,
+    /// The longest.
+    pub max_ms: i64,
+}
+
+impl Spread {
+    /// That of some times.
+    pub fn of(mut times: Vec<i64>) -> Self {
+        times.sort_unstable();
+        let rank = |percent| nearest_rank(&times, percent).unwrap_or_default();
+        Self { count: times.len(), p50_ms: rank(50), p99_ms: rank(99), max_ms: rank(100) }
+    }
+}
+
 /// The figure to quote on a machine whose speed drifts: the middle of a list of finite figures, the
 /// mean of both for an even count; 0 of none.
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -8,6 +8,7 @@ pub mod chaos;
 mod farm;
 mod figures;
 pub mod fleet;
+pub mod live;
 mod machine;
 mod plain;
 mod quality;

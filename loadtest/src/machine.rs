@@ -1,6 +1,10 @@
-//! What this machine gives a farm: free ports, and memory.
+//! What this machine gives a farm: free ports, memory, and the time.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    net::TcpListener,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result};
 
@@ -18,4 +22,10 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
     Some(pages * PAGE_BYTES)
+}
+
+/// Unix milliseconds: the clock that records are stamped with.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,7 +1,10 @@
-//! Every metric of a scheduler: what waits, and who could take it, told from the view whenever it is
+//! Every metric of a scheduler: what waits, who could take it, and how channels are, told from the view whenever it is
 //! asked for. Every scheduler tells the same.
 
-use framemill_schemas::api::{Scaling, Work};
+use framemill_schemas::{
+    api::{Scaling, Work},
+    live::ChannelState,
+};
 use opentelemetry::KeyValue;
 
 use crate::{clock::now_ms, view::View};
@@ -36,4 +39,19 @@ pub fn register(view: &View) {
             })
             .build();
     }
+    let view = view.clone();
+    meter
+        .u64_observable_gauge("framemill_scheduler_channels")
+        .with_description("Channels, by how they are")
+        .with_callback(move |observer| {
+            if !view.is_current() {
+                return;
+            }
+            let channels = view.channels();
+            for state in ChannelState::ALL {
+                let count = channels.iter().filter(|entry| entry.record.state == state).count();
+                observer.observe(count as u64, &[KeyValue::new("state", state.as_str())]);
+            }
+        })
+        .build();
 }

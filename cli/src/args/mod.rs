@@ -1,6 +1,7 @@
 //! The command line: names, flags and help. Nothing here acts.
 
 pub mod channel;
+pub mod live_load;
 pub mod operate;
 pub mod serve;
 

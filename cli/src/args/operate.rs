@@ -411,6 +411,9 @@ pub enum Loadtest {
     Chaos(Chaos),
     /// Fill a fleet of simulated GPUs with jobs, and judge how the claim policy does
     Fleet(Fleet),
+    /// Put channels on air on a farm of this machine, strike it, and judge every picture that viewers got
+    #[command(subcommand)]
+    Live(super::live_load::Live),
 }
 
 /// `framemill loadtest fleet`.

@@ -25,6 +25,7 @@ pub async fn run(global: &Global, args: Loadtest) -> Result<(), CliError> {
         Loadtest::Bench(bench) => bench,
         Loadtest::Chaos(chaos) => return super::chaos::run(global, chaos).await,
         Loadtest::Fleet(fleet) => return super::fleet::run(global, fleet).await,
+        Loadtest::Live(live) => return super::live_load::run(global, live).await,
     };
     let (file, ladder, runs, no_quality) = match bench {
         Bench::Vod { file, ladder, runs, no_quality } => (file, ladder, runs, no_quality),

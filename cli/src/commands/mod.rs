@@ -16,6 +16,7 @@ mod gc;
 pub mod job;
 pub mod key;
 pub mod ladder;
+mod live_load;
 pub mod loadtest;
 pub mod node;
 pub mod role;

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bench_queue;
+mod channel;
 mod first_key;
 mod fleet;
 mod serve;

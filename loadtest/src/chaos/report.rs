@@ -9,7 +9,7 @@ use framemill_schemas::finding::Finding;
 use serde::Serialize;
 
 use super::{audit::fates::Fates, clips::SOUND, fault::Fault, strike::Struck, witness::Recovery};
-use crate::{figures::nearest_rank, rig::Member};
+use crate::{figures::Spread, rig::Member};
 
 /// Findings that are shown of one code; the rest are counted.
 const SHOWN_MAX: usize = 20;
@@ -68,19 +68,6 @@ pub struct Recoveries {
     pub all: Spread,
 }
 
-/// A distribution.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Spread {
-    /// How many.
-    pub count: usize,
-    /// Median.
-    pub p50_ms: i64,
-    /// All but one of a hundred.
-    pub p99_ms: i64,
-    /// The longest.
-    pub max_ms: i64,
-}
-
 /// Segments that were encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Work {
@@ -118,7 +105,7 @@ pub fn work(puts: &[String], vain: &[String]) -> Work {
 
 /// Recovery times, with those told apart that no other fault disturbed.
 pub fn recoveries(recoveries: &[Recovery], struck: &[Struck]) -> Recoveries {
-    let spread = |of: Vec<&Recovery>| spread(of.iter().map(|one| one.claimed_ms - one.killed_ms).collect());
+    let spread = |of: Vec<&Recovery>| Spread::of(of.iter().map(|one| one.claimed_ms - one.killed_ms).collect());
     let disturbed = |one: &Recovery| struck.iter().filter(|fault| fault.hit).any(|fault| disturbs(fault, one));
     let quiet = recoveries.iter().filter(|one| one.had_room && !disturbed(one)).collect();
     Recoveries { undisturbed: spread(quiet), all: spread(recoveries.iter().collect()) }
@@ -140,12 +127,6 @@ fn disturbs(fault: &Struck, one: &Recovery) -> bool {
         (_, Some(Member::Worker(_))) => overlaps(fault.began_ms, fault.ended_ms) && fault.began_ms > one.killed_ms,
         (_, Some(Member::Packager(_)) | None) => false,
     }
-}
-
-fn spread(mut times: Vec<i64>) -> Spread {
-    times.sort_unstable();
-    let rank = |percent| nearest_rank(&times, percent).unwrap_or_default();
-    Spread { count: times.len(), p50_ms: rank(50), p99_ms: rank(99), max_ms: rank(100) }
 }
 
 impl Report {
@@ -230,9 +211,9 @@ mod tests {
 
     #[test]
     fn ranks_are_of_what_was_measured() {
-        assert_eq!(spread(vec![]), Spread::default());
-        assert_eq!(spread(vec![7]), Spread { count: 1, p50_ms: 7, p99_ms: 7, max_ms: 7 });
-        assert_eq!(spread((1..=200).collect()), Spread { count: 200, p50_ms: 100, p99_ms: 198, max_ms: 200 });
+        assert_eq!(Spread::of(vec![]), Spread::default());
+        assert_eq!(Spread::of(vec![7]), Spread { count: 1, p50_ms: 7, p99_ms: 7, max_ms: 7 });
+        assert_eq!(Spread::of((1..=200).collect()), Spread { count: 200, p50_ms: 100, p99_ms: 198, max_ms: 200 });
     }
 
     #[test]

@@ -147,10 +147,10 @@ async fn checked(farm: &Farm, id: AssetId) -> Vec<Finding> {
 /// An idle farm runs its roles and nothing else, and takes about what it took at its start.
 async fn idle(farm: &Farm) -> Vec<Finding> {
     let deadline = Instant::now() + IDLE;
-    let mut left = others(farm);
+    let mut left = farm.others();
     while !left.is_empty() && Instant::now() < deadline {
         tokio::time::sleep(LOOK).await;
-        left = others(farm);
+        left = farm.others();
     }
     let mut findings = remains::processes(&left, "but its roles in an idle farm");
     for (member, seat) in &farm.seats {
@@ -168,15 +168,6 @@ async fn idle(farm: &Farm) -> Vec<Finding> {
         }));
     }
     findings
-}
-
-/// Marked processes that are neither roles nor NATS.
-fn others(farm: &Farm) -> Vec<proc::Found> {
-    let ours: Vec<i32> =
-        farm.seats.values().filter_map(|seat| seat.process.pid()).chain(farm.nats.process.pid()).collect();
-    let mut marked = proc::marked(&farm.mark);
-    marked.retain(|found| !ours.contains(&found.pid));
-    marked
 }
 
 /// Looks for what is left after the end, and ends it: a judge leaves nothing behind either.

@@ -8,9 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     SLOTS,
     fault::{Fault, Whom},
-    witness::{Witness, now_ms},
+    witness::Witness,
 };
-use crate::rig::{Farm, Member, Seat, proc};
+use crate::{
+    machine::now_ms,
+    rig::{Farm, Member, Seat, proc},
+};
 
 /// A fault that was tried.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use framemill_queue::{Change, Queue, RecordError};
@@ -153,10 +152,4 @@ impl Witness {
             }
         }
     }
-}
-
-/// Unix milliseconds: the clock that claims are stamped with.
-pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

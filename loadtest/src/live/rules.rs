@@ -27,7 +27,8 @@ pub fn alone(at: &str, media: &Media) -> Vec<Finding> {
     for pair in media.entries.windows(2) {
         let (Some(end), Some(start)) = (pair[0].ends_us(), pair[1].starts_us) else { continue };
         if pair[0].breaks == pair[1].breaks && (end - start).abs() > DATE_OFF_US {
-            let measured = format!("number {} starts {} us after the end of the one before", pair[1].number, start - end);
+            let measured =
+                format!("number {} starts {} us after the end of the one before", pair[1].number, start - end);
             findings.push(Finding::error("date-jumps", at, measured, "dates that follow on"));
         }
     }

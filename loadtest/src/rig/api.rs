@@ -10,6 +10,8 @@ use framemill_schemas::{
     submission::Submission,
 };
 use reqwest::{Client, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -47,6 +49,35 @@ impl Api {
             .await?;
         let view: AssetView = answer.json().await.context("the answer to a submission is no asset")?;
         Ok(view.id)
+    }
+
+    /// Puts a document where it belongs.
+    pub async fn put(&self, path: &str, body: &Value, limit: Duration) -> Result<()> {
+        let body = serde_json::to_vec(body)?;
+        let json = ("Content-Type", "application/json");
+        self.ask(0, limit, |address| {
+            self.client.put(format!("{address}{path}")).header(json.0, json.1).body(body.clone())
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Asks for something to be done; doing it twice does nothing more.
+    pub async fn post(&self, path: &str, limit: Duration) -> Result<()> {
+        self.ask(0, limit, |address| self.client.post(format!("{address}{path}"))).await?;
+        Ok(())
+    }
+
+    /// What is there.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, limit: Duration) -> Result<T> {
+        let answer = self.ask(0, limit, |address| self.client.get(format!("{address}{path}"))).await?;
+        answer.json().await.with_context(|| format!("the answer of {path} is not what it should be"))
+    }
+
+    /// What a role's health listener tells of its metrics, in the text format.
+    pub async fn metrics(&self, health: u16) -> Result<String> {
+        let asked = self.client.get(format!("http://127.0.0.1:{health}/metrics")).timeout(Duration::from_secs(2));
+        Ok(asked.send().await?.error_for_status()?.text().await?)
     }
 
     /// Asks the farm to check a published asset.

@@ -16,6 +16,7 @@ use super::{
     Build, Link, Member, Trouble,
     api::Api,
     nats::Nats,
+    proc,
     process::{Launch, Process},
     proxy::Proxy,
     wrapper::{MARK, Wrapper},
@@ -166,6 +167,20 @@ impl Farm {
             seat.wrapper.iter().for_each(Wrapper::disarm);
         }
         self.nats.process.wake();
+    }
+
+    /// Marked processes that are neither roles nor NATS.
+    pub fn others(&self) -> Vec<proc::Found> {
+        let ours: Vec<i32> =
+            self.seats.values().filter_map(|seat| seat.process.pid()).chain(self.nats.process.pid()).collect();
+        let mut marked = proc::marked(&self.mark);
+        marked.retain(|found| !ours.contains(&found.pid));
+        marked
+    }
+
+    /// The seat of a process by the name of its node.
+    pub fn seat(&self, node: &str) -> Option<Arc<Seat>> {
+        self.seats.iter().find(|(member, _)| member.to_string() == node).map(|(_, seat)| seat.clone())
     }
 
     /// Ends the roles, as an init system would.

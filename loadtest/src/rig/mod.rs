@@ -25,7 +25,7 @@ pub use farm::{Farm, LOOK, Seat};
 pub use folder::Folder;
 pub use member::{Link, Member, Trouble};
 pub use seed::Seed;
-pub use wrapper::Wrapper;
+pub use wrapper::{MARK, Wrapper};
 
 /// The programs of a farm, and what judges what it made.
 #[derive(Clone, Debug)]

@@ -47,6 +47,14 @@ pub(crate) fn ingest(program: &Path, opening: &Opening) -> Vec<OsString> {
     arguments(&command)
 }
 
+/// Arguments that put fragmented MP4 from stdin into packets.
+pub(crate) fn repack(program: &Path) -> Vec<OsString> {
+    let mut command = base(program);
+    command.args(["-copyts", "-protocol_whitelist", "pipe", "-format_whitelist", "mov", "-f", "mov"]).input("pipe:0");
+    command.args(REMUX).format("mpegts").output(format!("pipe:{FIRST_PIPE}"));
+    arguments(&command)
+}
+
 /// Asks what a transport stream from stdin holds.
 pub(crate) fn describe_stream() -> Vec<OsString> {
     let mut args: Vec<OsString> = ["-hide_banner", "-loglevel", "level+warning"].map(OsString::from).into();

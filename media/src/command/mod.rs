@@ -17,7 +17,7 @@ use ffmpeg_sidecar::command::FfmpegCommand;
 pub(crate) use audio::audio;
 pub(crate) use canary::canary;
 pub(crate) use decode::decode;
-pub(crate) use ingest::{describe_stream, ingest};
+pub(crate) use ingest::{describe_stream, ingest, repack};
 pub(crate) use live::{Feed, LEAD_S, live};
 pub(crate) use probe::{describe, frames, packets};
 pub(crate) use transcode::transcode;

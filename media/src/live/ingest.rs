@@ -88,13 +88,26 @@ pub async fn ingest(
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let span = tracing::info_span!("ffmpeg", purpose = "ingest", ?opening);
-    let outcome = copy(tools, opening, bytes, stall, cancel).instrument(span).await;
-    outcome.map_err(|failure| failures::redact(failure, opening.url()))
+    let outcome = copy(tools, command::ingest(tools.ffmpeg(), opening), None, bytes, stall, cancel).instrument(span);
+    outcome.await.map_err(|failure| failures::redact(failure, opening.url()))
+}
+
+/// Puts fragmented MP4 into packets, with timestamps as they are: its init first, then its fragments.
+pub async fn repack(
+    tools: &Toolchain,
+    fragments: mpsc::Receiver<Bytes>,
+    bytes: mpsc::Sender<Bytes>,
+    stall: Duration,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let span = tracing::info_span!("ffmpeg", purpose = "repack");
+    copy(tools, command::repack(tools.ffmpeg()), Some(fragments), bytes, stall, cancel).instrument(span).await
 }
 
 async fn copy(
     tools: &Toolchain,
-    opening: &Opening,
+    args: Vec<std::ffi::OsString>,
+    input: Option<mpsc::Receiver<Bytes>>,
     bytes: mpsc::Sender<Bytes>,
     stall: Duration,
     cancel: &CancellationToken,
@@ -103,11 +116,12 @@ async fn copy(
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),
         nice: None,
-        args: command::ingest(tools.ffmpeg(), opening),
+        args,
         outputs: 1,
-        stdin: false,
+        stdin: input.is_some(),
     };
     let mut child = child::start(start).await?;
+    let stdin = child.stdin.take();
     let mut pipe = child.outputs.pop().expect("one was asked for");
     let stdout = child.stdout.take().expect("it was just started");
     let activity = Activity::default();
@@ -131,8 +145,21 @@ async fn copy(
                 }
             }
         };
+        let fed = async {
+            if let (Some(mut stdin), Some(mut input)) = (stdin, input) {
+                loop {
+                    let waiting = activity.hold();
+                    let Some(chunk) = input.recv().await else { return };
+                    drop(waiting);
+                    // One that gave up closes its end: why is in its stderr.
+                    if stdin.write_all(&chunk).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        };
         // The report says nothing that the bytes do not; unread, it would fill its pipe.
-        let (read, _) = tokio::join!(read, child::lines(stdout, |_| true));
+        let (read, (), _) = tokio::join!(read, fed, child::lines(stdout, |_| true));
         read
     };
     let ((), exit) = child.supervise(work, &activity, stall, cancel).await?;

@@ -142,8 +142,14 @@ impl Writer {
                     Some(Ok(_)) => {}
                     Some(Err(error)) => tracing::warn!(channel = %self.channel.id, %error, "timelines cannot be read"),
                 },
-                changed = self.record.changed() => if changed.is_err() { return },
+                changed = self.record.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.heard = Instant::now();
+                }
                 entries = arrived(&mut self.older) => {
+                    self.heard = Instant::now();
                     self.stage.recall(entries);
                     self.older = None;
                 }

@@ -35,6 +35,11 @@ pub struct Memory {
 pub(super) struct Seen {
     /// Since when it runs, as far as was seen.
     pub running: Instant,
+    /// Since when nothing keeps it from making numbers: it has its source, and its encoder and timeline
+    /// are what they were.
+    pub settled: Instant,
+    /// The timeline it encodes.
+    timeline: Option<u32>,
     /// Its last number, and since when it is that.
     pub number: Option<(u64, Instant)>,
     /// The number from which on it was slow.
@@ -80,6 +85,8 @@ impl Memory {
             }
             let seen = self.replicas.entry(replica.job).or_insert_with(|| Seen {
                 running: facts.now,
+                settled: facts.now,
+                timeline: None,
                 number: None,
                 slow_from: None,
                 flawed: None,
@@ -128,6 +135,12 @@ impl Memory {
 
 impl Seen {
     fn hear(&mut self, status: &ReplicaStatus, at: Instant) {
+        let has_source = status.sources.iter().any(|source| source.active && source.reachable);
+        let restarted = self.restarts.back().is_some_and(|(_, before)| *before != status.restarts);
+        if !has_source || restarted || self.timeline != status.timeline {
+            self.settled = self.settled.max(at);
+        }
+        self.timeline = status.timeline;
         if self.number.map(|(number, _)| number) != status.number {
             self.number = status.number.map(|number| (number, at));
         }

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{diagnose::SLOW_MILLI, view::JobSummary};
 
-/// How long a replica may take to get going, at least; else three segments.
+/// How long a replica may take to get going, at first and after whatever stopped it, at least; else three
+/// segments.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long nothing may be heard of a replica whose process beats.
 const WORDLESS: Duration = Duration::from_secs(12);
@@ -140,13 +141,10 @@ fn ails(
 ) -> Option<Fault> {
     let seen = memory.replica(replica.job).filter(|_| job.state == JobState::Running && facts.listening)?;
     let segment = Duration::from_millis(record.edition.segment_ms.into());
-    let runs = facts.now.saturating_duration_since(seen.running);
-    if runs < GRACE.max(segment * SLOW) {
-        return None;
-    }
+    let since = |at| facts.now.saturating_duration_since(at);
     let on = on(replica);
     let word = facts.known.words.get(&replica.job);
-    let quiet = word.map_or(runs, |word| facts.now.saturating_duration_since(word.at));
+    let quiet = word.map_or(since(seen.running), |word| since(word.at));
     if quiet > WORDLESS {
         return Some(fault(
             replica,
@@ -158,8 +156,11 @@ fn ails(
     if seen.restarts() > RESTARTS {
         return Some(fault(replica, "replica-restarts", format!("the encoder on {on} was started again and again")));
     }
+    if since(seen.settled) < GRACE.max(segment * SLOW) {
+        return None;
+    }
     let peer = peer_of(record, replica, facts, memory);
-    if stands_still(seen, status, peer, segment, facts) {
+    if stands_still(seen, peer, segment, facts) {
         return Some(fault(
             replica,
             "replica-stalled",
@@ -171,9 +172,7 @@ fn ails(
     if slow && peer.1.speed_milli.is_some_and(|speed| speed >= SLOW_MILLI) {
         return Some(fault(replica, "replica-slow", format!("the replica on {on} is slower than real time")));
     }
-    let flawed = seen.flawed.is_some_and(|since| {
-        facts.now.saturating_duration_since(since) > GRACE.max(segment * SLOW) && !is_flawed(peer.1)
-    });
+    let flawed = seen.flawed.is_some_and(|at| since(at) > GRACE.max(segment * SLOW) && !is_flawed(peer.1));
     if flawed && active(status) == active(peer.1) {
         let flaws: Vec<_> = status.flaws.iter().map(|flaw| flaw.as_str()).collect();
         let reason = format!("the replica on {on} is {}, and its peer is not", flaws.join(", "));
@@ -183,16 +182,9 @@ fn ails(
 }
 
 /// Whether no number follows the last, where others do, or where nobody could.
-fn stands_still(
-    seen: &Seen,
-    status: &ReplicaStatus,
-    peer: Option<(&Seen, &ReplicaStatus)>,
-    segment: Duration,
-    facts: &Facts<'_>,
-) -> bool {
+fn stands_still(seen: &Seen, peer: Option<(&Seen, &ReplicaStatus)>, segment: Duration, facts: &Facts<'_>) -> bool {
     let Some((number, since)) = seen.number else { return false };
     let still = facts.now.saturating_duration_since(since);
-    let has_source = status.sources.iter().any(|source| source.active && source.reachable);
     let goes_on = peer.is_some_and(|(peer, _)| {
         peer.number.is_some_and(|(ahead, at)| {
             ahead > number && facts.now.saturating_duration_since(at) <= segment * STILL + SLACK
@@ -203,7 +195,7 @@ fn stands_still(
         Some((peer, _)) if peer.number.is_some() => return false,
         _ => STILL_ALONE,
     };
-    has_source && still > segment * segments + SLACK
+    still > segment * segments + SLACK
 }
 
 /// The other replica, where it was heard lately.

@@ -47,6 +47,9 @@ pub enum ChannelState {
 }
 
 impl ChannelState {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Stopped, Self::Starting, Self::Live, Self::Degraded, Self::Down, Self::Retired];
+
     /// The name in reports.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use framemill_schemas::{
-    live::{Edition, LiveClock, Timeline, frame_at_ms, pts_ms},
+    live::{Edition, LiveClock, LiveSourceKind, Timeline, frame_at_ms, pts_ms},
     rate::Ratio,
 };
 
@@ -13,6 +13,8 @@ use super::{plan::Begin, source::Seen};
 /// How far a source's own clock may be from ours before its timestamps are mapped anew: a source that
 /// runs 30 millionths fast takes four days for it.
 const APART_MS: i64 = 10_000;
+/// The same of what comes in whole segments: its last picture may be old.
+const APART_IN_SEGMENTS_MS: i64 = 45_000;
 /// How long a source must have been seen before it is chosen.
 const STEADY: Duration = Duration::from_millis(500);
 /// Whether the preroll of a number is there: its run begins at an entry that is shown so long before at
@@ -23,7 +25,8 @@ const MARGIN_FRAMES: i64 = 1;
 /// the present.
 pub(super) fn fits(timeline: &Timeline, seen: &Seen, now_ms: i64) -> bool {
     let Some(last) = seen.last_pts.filter(|_| seen.flowing) else { return false };
-    apart_ms(&timeline.clock, last, now_ms).abs() <= APART_MS
+    let bound = if timeline.origin.kind == LiveSourceKind::Hls { APART_IN_SEGMENTS_MS } else { APART_MS };
+    apart_ms(&timeline.clock, last, now_ms).abs() <= bound
 }
 
 /// How far ahead of the present a picture lies, milliseconds.

@@ -104,7 +104,8 @@ fn after_a_long_absence_numbers_go_on_with_the_time() {
         make(&edition(1, 4000), &format((25, 1)), &Timelines::default(), 0, NOW_MS, now_begin((25, 1), 900_000));
     let timelines = Timelines::default().with(before.clone());
     let now_ms = NOW_MS + 3_600_000;
-    let made = make(&edition(1, 4000), &format((25, 1)), &timelines, before.first + 3, now_ms, now_begin((25, 1), 135_077));
+    let made =
+        make(&edition(1, 4000), &format((25, 1)), &timelines, before.first + 3, now_ms, now_begin((25, 1), 135_077));
     assert!((890..=902).contains(&(made.first - before.first)), "{}", made.first - before.first);
     let shift = made.time_ms(made.first).start - now_ms;
     assert!((-1600..4000).contains(&shift), "{shift}");

@@ -45,6 +45,8 @@ const SOUND_LATE: Duration = Duration::from_millis(700);
 const BARREN_MAX: u32 = 5;
 /// Pause after such a run, doubled with each.
 const BARREN_PAUSE: Duration = Duration::from_millis(250);
+/// How much longer than a segment a timeline that only its owner can encode may stand still.
+const ORPHANED: Duration = Duration::from_secs(1);
 /// Pause between two tries to make a timeline.
 const TURN_AGAIN: Duration = Duration::from_millis(500);
 
@@ -101,6 +103,7 @@ pub(crate) struct Replica {
     rest_until: Option<Instant>,
     turned: Option<Instant>,
     trouble: Option<Failure>,
+    began: Instant,
 }
 
 impl Replica {
@@ -125,6 +128,7 @@ impl Replica {
             rest_until: None,
             turned: None,
             trouble: None,
+            began: Instant::now(),
         };
         let outcome = replica.work(cancel).await;
         for running in std::mem::take(&mut replica.runs) {
@@ -257,7 +261,7 @@ impl Replica {
             last: timelines.last(),
             seen,
             peer_is_fine: self.peer_is_fine(timelines),
-            orphaned: self.is_orphaned(timelines, channel),
+            orphaned: self.is_orphaned(timelines),
             now_ms: now_ms(),
         };
         let Some(turn) = turn(&facts) else { return };
@@ -302,10 +306,15 @@ impl Replica {
         status.encoding && reads && status.timeline == timelines.last().map(|last| last.id)
     }
 
-    /// Whether the last timeline is another replica's own, and that one is not there any more.
-    fn is_orphaned(&self, timelines: &Timelines, channel: &ChannelRecord) -> bool {
-        let Some(owner) = timelines.last().and_then(|last| last.owner) else { return false };
-        owner != self.means.place.job && !channel.replicas.iter().any(|replica| replica.job == owner)
+    /// Whether the last timeline is another replica's own, and nothing comes of that one any more.
+    fn is_orphaned(&self, timelines: &Timelines) -> bool {
+        let Some(last) = timelines.last() else { return false };
+        if last.owner.is_none_or(|owner| owner == self.means.place.job) || self.peer_is_fine(timelines) {
+            return false;
+        }
+        let patience = Duration::from_millis(last.segment_ms()) + ORPHANED;
+        let silent = self.log.head.borrow().segment_at.map_or(self.began.elapsed(), |at| at.elapsed());
+        silent > patience && self.began.elapsed() > patience
     }
 
     /// The timelines that are encoded now: the last one, and the one before until its end has come.

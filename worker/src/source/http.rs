@@ -24,9 +24,9 @@ const REDIRECTS_MAX: usize = 5;
 /// What all sources on web servers share: connections, and the rules.
 #[derive(Clone, Debug)]
 pub(super) struct Web {
-    client: Client,
-    guard: Guard,
-    limits: Limits,
+    pub(super) client: Client,
+    pub(super) guard: Guard,
+    pub(super) limits: Limits,
 }
 
 impl Web {
@@ -176,7 +176,7 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     chain(error).find_map(|error| error.downcast_ref::<E>())
 }
 

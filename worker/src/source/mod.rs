@@ -5,6 +5,7 @@
 //! - [`reader`] opens a source and gives it such an address; [`listener`] answers there
 //! - [`cursor`] reads forward through [`blocks`], and owns every retry of a source read
 //! - [`file`](mod@file), [`http`] and [`object`] are the three things a source can be
+//! - [`page`] fetches a whole small thing, for what is not read in parts
 //! - [`guard`] and [`address`] decide which hosts may be asked; [`answer`] judges what they say
 //! - [`fault`] keeps what went wrong, since ffmpeg only sees a short file
 //!
@@ -24,6 +25,7 @@ mod http;
 mod identity;
 mod listener;
 mod object;
+mod page;
 mod range;
 mod reader;
 mod run;

@@ -7,6 +7,7 @@ use framemill_schemas::{
     source::Source,
 };
 use framemill_storage::Store;
+use reqwest::Url;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -23,6 +24,7 @@ use super::{
     identity::identity,
     listener::{self, Content, Registry, Served},
     object::ObjectSource,
+    page::{self, Page},
     run::{Remote, Run},
 };
 
@@ -95,6 +97,14 @@ impl SourceReader {
         })))
     }
 
+    /// Fetches the whole of something small from a web server, at most `bytes_max` of it.
+    pub(crate) async fn fetch(&self, shown: &str, url: &Url, bytes_max: usize) -> Result<Page, Failure> {
+        match &self.0.web {
+            Ok(web) => page::fetch(web, shown, url, bytes_max).await,
+            Err(why) => Err(no_tls(shown, why)),
+        }
+    }
+
     /// Opens a source and learns its size and identity. With `expect_identity`, a source that is
     /// not that one is refused.
     ///
@@ -146,10 +156,7 @@ impl Parts {
     }
 
     async fn open_http(&self, shown: &str, address: &str) -> Result<Found, Failure> {
-        let web = self.web.clone().map_err(|error| {
-            Failure::new(Class::Resource, "source-no-tls", format!("this node cannot read {shown}: {error}"))
-                .mend("install the system's root certificates (package ca-certificates) on the node")
-        })?;
+        let web = self.web.clone().map_err(|error| no_tls(shown, &error))?;
         let remote = Remote::Http(Box::new(HttpSource::new(web, shown.to_owned(), address)?));
         let (part, run) = self.first(&remote).await?;
         let source = self.remote(shown, remote, part.total, part.mark);
@@ -240,4 +247,9 @@ impl Drop for OpenSource {
         self.registry.take(&self.path);
         self.served.gone.cancel();
     }
+}
+
+fn no_tls(shown: &str, why: &str) -> Failure {
+    Failure::new(Class::Resource, "source-no-tls", format!("this node cannot read {shown}: {why}"))
+        .mend("install the system's root certificates (package ca-certificates) on the node")
 }

@@ -26,6 +26,8 @@ pub struct Told {
     pub id: String,
     /// Its type.
     pub kind: String,
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
     /// What it is about.
     pub data: EventData,
 }
@@ -64,6 +66,7 @@ pub async fn read(url: &str) -> Result<Log> {
             events.push(Told {
                 id: text("ce-id"),
                 kind: text("ce-type"),
+                at_ms: text("ce-time").parse().map_or(0, jiff::Timestamp::as_millisecond),
                 data: serde_json::from_slice(&message.payload).context("an event without facts")?,
             });
             if sequence >= state.last_sequence {
@@ -117,7 +120,7 @@ mod tests {
 
     fn told(id: &str, kind: &str, job: JobId) -> Told {
         let data = EventData { job_id: Some(job), ..EventData::default() };
-        Told { id: id.to_owned(), kind: kind.to_owned(), data }
+        Told { id: id.to_owned(), kind: kind.to_owned(), at_ms: 0, data }
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn a_replica_that_does_not_do_its_work_is_replaced() {
             status.number = Some(101);
         }
     };
-    let cases: [(&str, Change, &str); 9] = [
+    let cases: [(&str, Change, &str); 10] = [
         ("stalled", still, "replica-stalled"),
         ("slow", |index, status| status.speed_milli = Some(1000 - 21 * (index == 0) as u64), "replica-slow"),
         ("slow, both", |_, status| status.speed_milli = Some(979), ""),
@@ -51,6 +51,16 @@ fn a_replica_that_does_not_do_its_work_is_replaced() {
                 }
             },
             "",
+        ),
+        (
+            "its encoder just began again",
+            |index, status| {
+                if index == 0 {
+                    status.restarts = status.number.map_or(0, |number| (number > 104) as u32);
+                    status.number = Some(101);
+                }
+            },
+            "replica-stalled",
         ),
     ];
     for (what, change, code) in cases {
@@ -115,4 +125,22 @@ fn a_replica_that_was_given_back_is_placed_anew_without_blame() {
     assert_eq!((world.code(), world.channel.shunned.len()), ("replica-given-back", 0));
     assert_eq!(world.job(first).state, JobState::Cancelled);
     assert_eq!(world.channel.replicas[1].apart, [node("b")]);
+}
+
+/// The source comes back, and one of two gets going a little later than the other: that is no fault.
+#[test]
+fn who_gets_going_after_an_outage_has_time_for_it() {
+    for (seconds, lost) in [(10, false), (20, true)] {
+        let mut world = World::live(&["a", "b", "c"]);
+        let first = world.replica(0);
+        world.run(12, |_, _| {});
+        let last = world.head();
+        world.run(30, |_, status| {
+            status.number = Some(last);
+            status.sources[0].reachable = false;
+        });
+        world.run(seconds, |index, status| status.number = if index == 0 { Some(last) } else { status.number });
+        world.run(1, |_, _| {});
+        assert_eq!(world.channel.replicas.iter().all(|replica| replica.job != first), lost, "{seconds}");
+    }
 }

@@ -7,6 +7,8 @@
 mod address;
 mod ffmpeg;
 mod file;
+mod hls;
+mod playlist;
 mod udp;
 
 use std::{path::PathBuf, sync::Arc};
@@ -14,7 +16,7 @@ use std::{path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use framemill_media::toolchain::Toolchain;
 use framemill_schemas::{
-    failure::{Class, Failure},
+    failure::Failure,
     live::{LiveSource, LiveSourceKind},
 };
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,6 @@ pub(super) async fn open(ingest: &Ingest, source: &LiveSource, chunks: mpsc::Sen
         LiveSourceKind::File => file::open(ingest, source, chunks).await,
         LiveSourceKind::Udp | LiveSourceKind::Rtp => udp::open(ingest, source, chunks).await,
         LiveSourceKind::Srt | LiveSourceKind::Rtmp | LiveSourceKind::Rtsp => ffmpeg::open(ingest, source, chunks).await,
-        LiveSourceKind::Hls => Err(Failure::new(Class::Input, "not-built", "HLS sources are not read yet")),
+        LiveSourceKind::Hls => hls::open(ingest, source, chunks).await,
     }
 }

@@ -1,0 +1,25 @@
+//! `loadtest live`: channels on a farm of real processes, whose pictures show their own number. Replicas are
+//! struck, and what viewers got is judged to the last picture.
+//!
+//! `source` makes what is sent, `stage` puts it on air, `viewer` reads as a viewer does, `watch` asks the
+//! farm, `judge` and `rules` judge what was seen, `report` says what came of it. Each trial is a file of its
+//! own.
+
+mod boxes;
+mod channel;
+mod faults;
+mod judge;
+pub mod kills;
+mod pictures;
+mod playlist;
+pub mod report;
+mod rules;
+mod source;
+mod stage;
+mod strike;
+mod tolds;
+mod viewer;
+mod watch;
+
+pub use source::Way;
+pub use stage::Common;
