@@ -85,6 +85,19 @@ pub const CACHE_IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Cache-Control of an asset's entry manifests.
 pub const CACHE_ENTRY: &str = "public, max-age=5";
 
+/// Longest path below a folder that viewers ask for.
+const PATH_CHARS_MAX: usize = 512;
+
+/// Whether a path that somebody asks for stays inside its folder, and is one that is written here.
+pub fn is_plain_path(path: &str) -> bool {
+    let plain = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    path.len() <= PATH_CHARS_MAX && path.split('/').all(plain)
+}
+
 /// What an object below `vod/` belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -14,6 +14,8 @@ const BYTES_MAX: usize = 80 * 1024 * 1024;
 const TICKS_MAX: u64 = 30 * 90_000;
 /// A step of the decoding time that no source makes in one piece, forward and back.
 const JUMP_TICKS: std::ops::RangeInclusive<i64> = -90_000..=5 * 90_000;
+/// A step that repeats what came: a source that was opened again begins a little before its end.
+const REPEAT_TICKS: std::ops::RangeInclusive<i64> = -90_000..=0;
 
 /// A place on a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Tape {
     tables: Bytes,
     epoch: u32,
     last: Option<Picture>,
+    /// Whether what comes came before.
+    repeats: bool,
 }
 
 impl Tape {
@@ -51,11 +55,17 @@ impl Tape {
         let mut jumped = false;
         if let Some(picture) = span.picture {
             let step = self.last.map(|last| distance(last.dts, picture.dts));
+            self.repeats = step.is_some_and(|step| REPEAT_TICKS.contains(&step));
             jumped = step.is_some_and(|step| !JUMP_TICKS.contains(&step));
             if jumped {
                 self.cut();
             }
-            self.last = Some(picture);
+            if !self.repeats {
+                self.last = Some(picture);
+            }
+        }
+        if self.repeats {
+            return false;
         }
         self.bytes += span.bytes.len();
         self.spans.push_back(span);
@@ -69,6 +79,7 @@ impl Tape {
         self.spans.clear();
         self.bytes = 0;
         self.last = None;
+        self.repeats = false;
         self.epoch += 1;
     }
 

@@ -70,3 +70,15 @@ fn another_program_begins_another_epoch() {
     tape.retable(Bytes::from_static(b"two"));
     assert_eq!((tape.epoch(), tape.held().1), (1, 0));
 }
+
+#[test]
+fn what_came_before_is_not_taken_again() {
+    let mut tape = Tape::default();
+    (0..30).for_each(|number| assert!(!tape.push(span(number, 188))));
+    // Opened again, half a second before its end.
+    (18..40).for_each(|number| assert!(!tape.push(span(number, 188))));
+    assert_eq!((tape.held().1, tape.epoch()), (40, 0));
+    let (spans, _) = tape.read(tape.entry_before(shown(0)).unwrap(), usize::MAX).unwrap();
+    let numbers: Vec<u8> = spans.iter().map(|bytes| bytes[0]).collect();
+    assert_eq!(numbers, (0..40).collect::<Vec<u8>>());
+}

@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn every_fault_is_found() {
         let timeline = timeline(1, FIRST);
-        let cases: [(&[&str], fn(&mut SegmentFacts)); 6] = [
+        type Spoil = fn(&mut SegmentFacts);
+        let cases: [(&[&str], Spoil); 6] = [
             (&[], |_| {}),
             (&[code::FRAME_COUNT], |facts| facts.samples = 99),
             (&[code::SEGMENT_TIME], |facts| facts.start_ticks += 1),

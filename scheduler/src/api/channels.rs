@@ -290,7 +290,12 @@ fn accepted(channel: &ChannelRecord) -> (StatusCode, Json<ChannelView>) {
 }
 
 /// The channel of this name that the caller means, as its record is now.
-async fn find(state: &ApiState, caller: &Caller, name: &str, asked: Option<Tenant>) -> Result<ChannelEntry, ApiError> {
+pub(super) async fn find(
+    state: &ApiState,
+    caller: &Caller,
+    name: &str,
+    asked: Option<Tenant>,
+) -> Result<ChannelEntry, ApiError> {
     let missing = || ApiError::not_found("channel", format_args!("{name:?}"));
     let id: ChannelId = name.parse().map_err(|_| missing())?;
     let tenant = match (&caller.tenant, asked) {

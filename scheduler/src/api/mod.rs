@@ -17,6 +17,7 @@ mod guard;
 mod jobs;
 mod keys;
 mod ladders;
+mod live;
 mod nodes;
 mod origin;
 mod preview;
@@ -175,6 +176,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(preview::show))
+        .routes(routes!(live::show))
 }
 
 /// Everything this listener answers.

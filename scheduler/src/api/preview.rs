@@ -10,7 +10,7 @@ use axum::{
 use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     ids::AssetId,
-    object::{self, MASTER_PLAYLIST, MPD},
+    object::{self, MASTER_PLAYLIST, MPD, is_plain_path},
 };
 
 use super::{
@@ -19,9 +19,6 @@ use super::{
     problem::{ApiError, Kind, Problems},
     range::{Part, part},
 };
-
-/// Longest path below an asset's folder.
-const PATH_CHARS_MAX: usize = 512;
 
 /// Which object a request is about.
 #[derive(Clone, Debug)]
@@ -85,7 +82,7 @@ pub async fn show(
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     /// The copy of an entry manifest by this key: the name is kept, what it says may change.
     Entry(String),
     /// An object that never changes.
@@ -104,12 +101,7 @@ impl Found {
 /// of the generation that viewers get.
 fn published_at(asset: &AssetRecord, path: &str) -> Option<Found> {
     let published = asset.published.as_ref().filter(|_| asset.state == AssetState::Published)?;
-    let plain = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-    };
-    if path.len() > PATH_CHARS_MAX || !path.split('/').all(plain) {
+    if !is_plain_path(path) {
         return None;
     }
     let key = format!("{}/{path}", object::asset_folder(&asset.tenant, asset.id));
@@ -125,7 +117,7 @@ fn published_at(asset: &AssetRecord, path: &str) -> Option<Found> {
     }
 }
 
-async fn send(state: &ApiState, found: &Found, headers: &HeaderMap) -> Result<Option<Response>, ApiError> {
+pub(super) async fn send(state: &ApiState, found: &Found, headers: &HeaderMap) -> Result<Option<Response>, ApiError> {
     let key = found.key();
     let Some((stored, meta)) = state.store.head(key).await? else { return Ok(None) };
     let etag = format!("\"{}\"", stored.etag);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::farm::Farm;
 
 /// What the contract promises.
-const OPERATIONS: [(&str, &str); 39] = [
+const OPERATIONS: [(&str, &str); 40] = [
     ("post", "/v1/assets"),
     ("get", "/v1/assets"),
     ("get", "/v1/assets/{id}"),
@@ -45,6 +45,7 @@ const OPERATIONS: [(&str, &str); 39] = [
     ("post", "/v1/keys"),
     ("delete", "/v1/keys/{id}"),
     ("get", "/preview/{tenant}/{asset}/{path}"),
+    ("get", "/live/{tenant}/{channel}/{path}"),
 ];
 
 fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {

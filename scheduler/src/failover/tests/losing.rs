@@ -84,9 +84,7 @@ fn an_encoder_that_starts_again_and_again_is_replaced() {
     for (every, lost) in [(10, true), (30, false)] {
         let mut world = World::live(&["a", "b", "c"]);
         let first = world.replica(0);
-        let mut second = 0;
-        for _ in 0..120 {
-            second += 1;
+        for second in 1..=120 {
             world.run(1, |index, status| status.restarts = if index == 0 { second / every } else { 0 });
             if world.code() == "replica-restarts" {
                 break;
