@@ -70,6 +70,7 @@ async fn try_out(tools: &Toolchain, song: Song, cancel: &CancellationToken) -> R
         args: command::canary(tools.ffmpeg(), song),
         outputs: 0,
         stdin: false,
+        address_space: None,
     };
     let (bytes, exit) = capture(start, BYTES_MAX, STALL, cancel).await?;
     if !exit.status.success() {

@@ -75,6 +75,7 @@ async fn run(
         args: command::decode(tools.ffmpeg(), media),
         outputs: usize::from(media == Media::Audio),
         stdin: true,
+        address_space: None,
     };
     let mut child = child::start(start).await.map_err(DecodeFault::Failure)?;
     let stdin = child.stdin.take().expect("stdin was asked for");

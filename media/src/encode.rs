@@ -182,6 +182,7 @@ async fn run<C: Cutter>(
         args,
         outputs: cutters.len(),
         stdin: false,
+        address_space: None,
     };
     let mut child = child::start(start).await?;
     let outputs = std::mem::take(&mut child.outputs);

@@ -12,7 +12,7 @@ use framemill_media::{
     Toolchain,
     boxes::read_segment,
     encode::Via,
-    live::{LiveInput, LiveOutput, LiveRun, Tape, TsItem, TsReader, distance, filler, ingest::describe, run},
+    live::{LiveInput, LiveOutput, LiveRun, Tape, TsItem, TsReader, Wanted, distance, filler, ingest::describe, run},
 };
 use framemill_schemas::{
     ladder::{AudioCodec, AudioRung, VideoCodec},
@@ -127,11 +127,11 @@ async fn replica(tools: &Toolchain, timeline: &Timeline, tape: &Tape, first: u64
     };
     let (pieces, mut cut) = mpsc::channel(4);
     let (signals, _unheard) = mpsc::channel(64);
-    let (_wanted, nothing) = watch::channel(0);
+    let (_wanted, all) = watch::channel(Wanted { now: 0, until: u64::MAX });
     let what = LiveRun { timeline, first, via: Via::Processor, silence: &[], stall: Duration::from_secs(30) };
     let cancel = CancellationToken::new();
     let output = LiveOutput { pieces, signals };
-    let encode = run(tools, what, LiveInput::Stream(input), output, nothing, &cancel);
+    let encode = run(tools, what, LiveInput::Stream(input), output, all, &cancel);
     let collect = async {
         let mut made = Made::default();
         while let Some(piece) = cut.recv().await {

@@ -9,6 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 pub enum Live {
     /// Strike one of a channel's two replicas again and again, each time after both are there again
     Kills(Kills),
+    /// Kill the nodes of both replicas, and let one come back after a while
+    BothLost(BothLost),
 }
 
 /// What all trials take.
@@ -37,6 +39,19 @@ pub struct Kills {
     /// How many strikes
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub kills: u64,
+    /// Decides what happens when; the same one strikes the same way again [default: one that is new]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `framemill loadtest live both-lost`.
+#[derive(Clone, Debug, Args)]
+pub struct BothLost {
+    /// How often
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub times: u64,
     /// Decides what happens when; the same one strikes the same way again [default: one that is new]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -1,7 +1,7 @@
 //! `framemill loadtest live`: trials of channels, with the programs and the store of this machine's
 //! configuration.
 
-use framemill_loadtest::live::{Common, Way, kills, report::Outcome};
+use framemill_loadtest::live::{Common, Way, both_lost, kills, report::Outcome};
 
 use super::chaos::programs;
 use crate::{
@@ -35,12 +35,24 @@ async fn trial(global: &Global, args: args::Live) -> Result<Outcome, CliError> {
     let say = |line: String| output::note(line);
     let ended = match args {
         args::Live::Kills(args) => {
-            let seed = args.seed.unwrap_or_else(|| output::now_ms().unsigned_abs());
-            let strikes = usize::try_from(args.kills).expect("its range was checked");
-            kills::run(&kills::Kills { common: common(global, args.common)?, seed, strikes }, say).await
+            let strikes = size(args.kills);
+            kills::run(&kills::Kills { common: common(global, args.common)?, seed: seed(args.seed), strikes }, say)
+                .await
+        }
+        args::Live::BothLost(args) => {
+            let (common, seed, times) = (common(global, args.common)?, seed(args.seed), size(args.times));
+            both_lost::run(&both_lost::BothLost { common, seed, times }, say).await
         }
     };
     ended.map_err(|error| CliError::failed(format!("{error:#}")))
+}
+
+fn seed(named: Option<u64>) -> u64 {
+    named.unwrap_or_else(|| output::now_ms().unsigned_abs())
+}
+
+fn size(count: u64) -> usize {
+    usize::try_from(count).expect("its range was checked")
 }
 
 fn common(global: &Global, args: args::Common) -> Result<Common, CliError> {

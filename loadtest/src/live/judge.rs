@@ -8,7 +8,7 @@ use framemill_schemas::{finding::Finding, spec::AAC_FRAME_SAMPLES};
 use serde::Serialize;
 
 use super::{
-    boxes,
+    boxes::{self, Stretch},
     pictures::{self, breaks},
     viewer::{Kept, Seen, Track},
 };
@@ -55,12 +55,26 @@ pub async fn judge(ffmpeg: &Path, seen: &Seen, numbers: u64, leave: Leave) -> Re
     }
     for (name, track) in &seen.tracks {
         verdict.count(name, track, leave);
+        let mut before: Option<Ends> = None;
         for stretch in stretches(track) {
-            let samples = verdict.times(name, track, &stretch)?;
-            verdict.decode(ffmpeg, name, track, &stretch, numbers, samples).await?;
+            let times = verdict.times(name, track, &stretch)?;
+            let shown = verdict.decode(ffmpeg, name, track, &stretch, numbers, times.samples).await?;
+            let ends = Ends { breaks: stretch[0].entry.breaks, times, shown };
+            if let Some(before) = before.filter(|before| before.breaks == ends.breaks) {
+                verdict.over_gap(name, before, ends, numbers);
+            }
+            before = Some(ends);
         }
     }
     Ok(verdict)
+}
+
+/// How a stretch begins and ends.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    breaks: u64,
+    times: Stretch,
+    shown: Option<(u64, u64)>,
 }
 
 /// Segments without a gap or a discontinuity between them.
@@ -121,10 +135,22 @@ impl Verdict {
         self.discontinuities += broken;
     }
 
-    /// Each segment starts where the one before ended, and is as long as its playlist says; returns how many
-    /// samples they have.
-    fn times(&mut self, name: &str, track: &Track, stretch: &[&Kept]) -> Result<u64> {
-        let (mut ends, mut samples) = (None, 0);
+    /// What comes after a gap is as much later as the gap is long.
+    fn over_gap(&mut self, name: &str, before: Ends, after: Ends, numbers: u64) {
+        let (Some((_, last)), Some((first, _))) = (before.shown, after.shown) else { return };
+        let ticks = before.times.ticks / before.times.samples.max(1);
+        let gap = after.times.start.saturating_sub(before.times.start + before.times.ticks) / ticks.max(1);
+        let expected = (last + 1 + gap) % numbers;
+        if first != expected {
+            self.found("pictures-after-gap", name, first, expected);
+        }
+    }
+
+    /// Each segment starts where the one before ended, and is as long as its playlist says; returns them as
+    /// one.
+    fn times(&mut self, name: &str, track: &Track, stretch: &[&Kept]) -> Result<Stretch> {
+        let mut ends = None;
+        let mut whole: Option<Stretch> = None;
         for kept in stretch {
             let (Some(path), Some(init)) = (&kept.path, track.inits.get(&kept.entry.init)) else { continue };
             let number = kept.entry.number;
@@ -142,7 +168,9 @@ impl Verdict {
                 self.found("time-jumps", &format!("{name} {number}"), times.start, ends);
             }
             ends = Some(times.start + times.ticks);
-            samples += times.samples;
+            let before = whole.unwrap_or(Stretch { start: times.start, ticks: 0, samples: 0 });
+            whole =
+                Some(Stretch { ticks: before.ticks + times.ticks, samples: before.samples + times.samples, ..before });
             let micros = times.ticks * 1_000_000 / u64::from(init.timescale.max(1));
             if micros.abs_diff(kept.entry.micros) > 2 {
                 let measured = format!("{micros} us");
@@ -154,10 +182,10 @@ impl Verdict {
                 );
             }
         }
-        Ok(samples)
+        Ok(whole.unwrap_or(Stretch { start: 0, ticks: 0, samples: 0 }))
     }
 
-    /// It decodes without a complaint, and pictures count on.
+    /// It decodes without a complaint, and pictures count on; returns the first and the last of them.
     async fn decode(
         &mut self,
         ffmpeg: &Path,
@@ -166,8 +194,8 @@ impl Verdict {
         stretch: &[&Kept],
         numbers: u64,
         samples: u64,
-    ) -> Result<()> {
-        let Some(first) = stretch.first() else { return Ok(()) };
+    ) -> Result<Option<(u64, u64)>> {
+        let Some(first) = stretch.first() else { return Ok(None) };
         let files: Vec<_> = track
             .inits
             .get(&first.entry.init)
@@ -201,7 +229,7 @@ impl Verdict {
                 self.found("pictures", &at, measured, expected);
             }
         }
-        Ok(())
+        Ok(decoded.numbers.first().copied().zip(decoded.numbers.last().copied()))
     }
 }
 

@@ -80,21 +80,9 @@ pub async fn run(kills: &Kills, mut say: impl FnMut(String)) -> Result<Outcome> 
     let verdict = judge(&kills.common.programs.ffmpeg, &seen, stage.source.numbers, Leave::default()).await?;
     findings.extend(seen.findings.iter().cloned());
     findings.extend(verdict.findings.iter().cloned());
-    let mut outcome = Outcome {
-        trial: format!("kills, seed {}", kills.seed),
-        source: stage.way.as_str().to_owned(),
-        wall_s: stage.began.elapsed().as_secs_f64(),
-        bars: bars(&rows, &verdict),
-        detail: json!({"seed": kills.seed, "strikes": rows, "verdict": verdict}),
-        findings,
-    };
-    let (left, kept) = stage.end(|left| left.is_empty() && outcome.is_kept()).await;
-    outcome.bars.push(Bar::none("processes left", left.len() as u64));
-    outcome.findings.extend(left);
-    if let Some(kept) = kept {
-        say(format!("logs and what viewers got are kept in {}", kept.display()));
-    }
-    Ok(outcome)
+    let detail = json!({"seed": kills.seed, "strikes": rows, "verdict": verdict});
+    let trial = format!("kills, seed {}", kills.seed);
+    Ok(stage.conclude(Outcome::of(trial, bars(&rows, &verdict), detail, findings), &mut say).await)
 }
 
 async fn strike_all(

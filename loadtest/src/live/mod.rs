@@ -5,6 +5,7 @@
 //! farm, `judge` and `rules` judge what was seen, `report` says what came of it. Each trial is a file of its
 //! own.
 
+pub mod both_lost;
 mod boxes;
 mod channel;
 mod faults;

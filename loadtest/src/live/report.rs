@@ -61,6 +61,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// One of a trial that is not over yet.
+    pub fn of(trial: String, bars: Vec<Bar>, detail: serde_json::Value, findings: Vec<Finding>) -> Self {
+        Self { trial, bars, detail, findings, ..Self::default() }
+    }
+
     /// Whether every promise was kept.
     pub fn is_kept(&self) -> bool {
         self.findings.is_empty() && self.bars.iter().all(|bar| bar.kept)

@@ -14,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     channel::Asked,
+    report::{Bar, Outcome},
     source::{Signal, Source, Way, has_multicast},
     viewer::{Look, Viewer},
     watch::{Blow, Watch, is_whole},
@@ -220,8 +221,21 @@ impl Stage {
         format!("nats://127.0.0.1:{}", self.farm.nats.port)
     }
 
-    /// Ends everything; tells what is left, and where the folder is, where it is kept.
-    pub async fn end(self, clean: impl FnOnce(&[Finding]) -> bool) -> (Vec<Finding>, Option<PathBuf>) {
+    /// Ends everything, and completes what it came to: nothing may be left.
+    pub async fn conclude(self, mut outcome: Outcome, say: &mut impl FnMut(String)) -> Outcome {
+        self.way.as_str().clone_into(&mut outcome.source);
+        outcome.wall_s = self.began.elapsed().as_secs_f64();
+        let (left, folder) = self.end().await;
+        outcome.bars.push(Bar::none("processes left", left.len() as u64));
+        outcome.findings.extend(left);
+        if let Some(kept) = folder.end(outcome.is_kept()) {
+            say(format!("logs and what viewers got are kept in {}", kept.display()));
+        }
+        outcome
+    }
+
+    /// Ends everything; tells what is left.
+    async fn end(self) -> (Vec<Finding>, Folder) {
         self.stop.cancel();
         self.looking.close();
         self.looking.wait().await;
@@ -234,7 +248,6 @@ impl Stage {
         for found in &left {
             proc::signal(found.pid, Kill::SIGKILL);
         }
-        let clean = clean(&findings);
-        (findings, self.folder.end(clean))
+        (findings, self.folder)
     }
 }

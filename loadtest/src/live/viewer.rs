@@ -81,6 +81,8 @@ pub struct Kept {
     pub path: Option<PathBuf>,
     /// Digest of its bytes.
     pub digest: String,
+    /// When it was fetched, Unix milliseconds.
+    pub at_ms: i64,
 }
 
 /// Where a channel is looked at.
@@ -203,7 +205,7 @@ impl Viewer {
                 }
                 let Some(track) = seen.tracks.get_mut(name) else { return };
                 track.inits.insert(entry.init.clone(), init);
-                track.segments.insert(entry.number, Kept { entry, path, digest });
+                track.segments.insert(entry.number, Kept { entry, path, digest, at_ms: now_ms() });
             }
             Err(error) => {
                 seen.found([Finding::error("not-fetched", name, format!("{error:#}"), "an object of a playlist")]);
@@ -221,6 +223,16 @@ impl Seen {
     /// The last number that every rendition names.
     pub fn head(&self) -> Option<u64> {
         self.tracks.values().map(|track| track.changes.last().map(|change| change.number)).min().flatten()
+    }
+
+    /// When every rendition's playlist first named a segment beyond `head` that is no gap, after a moment; all
+    /// in Unix milliseconds.
+    pub fn goes_on_ms(&self, head: u64, after_ms: i64) -> Option<i64> {
+        let of = |track: &Track| {
+            let mut real = track.segments.range(head + 1..).filter(|(_, kept)| kept.path.is_some());
+            real.find_map(|(_, kept)| Some(kept.at_ms).filter(|at_ms| *at_ms >= after_ms))
+        };
+        self.tracks.values().map(of).try_fold(after_ms, |latest, at_ms| Some(latest.max(at_ms?)))
     }
 
     /// The longest time that a picture's playlist stood still within a span, milliseconds.

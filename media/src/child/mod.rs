@@ -13,6 +13,7 @@ mod activity;
 mod cpu;
 mod group;
 mod launch;
+mod limits;
 mod strays;
 mod tail;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use activity::Activity;
 use group::Group;
+pub(crate) use limits::COPIER_BYTES;
 pub(crate) use strays::kill_abandoned;
 use tail::Tail;
 
@@ -65,6 +67,8 @@ pub(crate) struct Start<'a> {
     pub outputs: usize,
     /// Whether we feed its stdin; else it has none.
     pub stdin: bool,
+    /// Bytes of address space it may have; as many as it asks for where left out.
+    pub address_space: Option<u64>,
 }
 
 /// A running child.
@@ -154,6 +158,7 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Child, Failure> {
     command.env(strays::MARK, &mark);
     command.fd_mappings(mappings).expect("the numbers are distinct");
     let mut child = launch::launch(command).await.map_err(fault)?;
+    limits::set(child.id(), start.address_space);
     let group = Group::of(&child);
     let strays = Strays { mark, leader: child.id().and_then(|id| i32::try_from(id).ok()), done: false };
     let tail = Tail::follow(child.stderr.take().expect("stderr is piped"));

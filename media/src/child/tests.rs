@@ -31,9 +31,17 @@ impl Script {
     async fn start(&self, outputs: usize) -> Child {
         let setpriv = Path::new("/usr/bin/setpriv");
         let setpriv = setpriv.exists().then_some(setpriv);
-        super::start(Start { program: &self.path, setpriv, nice: None, args: Vec::new(), outputs, stdin: false })
-            .await
-            .unwrap()
+        super::start(Start {
+            program: &self.path,
+            setpriv,
+            nice: None,
+            args: Vec::new(),
+            outputs,
+            stdin: false,
+            address_space: None,
+        })
+        .await
+        .unwrap()
     }
 
     /// The process id a script wrote; waits until it has.
@@ -205,6 +213,7 @@ async fn what_does_not_exist_is_a_failure_of_this_machine() {
         args: Vec::new(),
         outputs: 0,
         stdin: false,
+        address_space: None,
     };
     let failure = super::start(start).await.err().unwrap();
     assert_eq!((failure.class, failure.code.as_str()), (Class::Resource, "ffmpeg-not-started"));

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    LiveInput, LiveOutput, LivePiece, LiveRun, cutter, run,
+    LiveInput, LiveOutput, LivePiece, LiveRun, Wanted, cutter, run,
     sound::{self, last_payload},
 };
 use crate::{cutter::CutError, encode::Via, toolchain::Toolchain};
@@ -36,7 +36,7 @@ pub async fn filler(tools: &Toolchain, timeline: &Timeline, cancel: &Cancellatio
     let tracks = timeline.rungs.len() + timeline.audio.len();
     let (pieces, mut made) = mpsc::channel::<LivePiece>(4);
     let (signals, _unheard) = mpsc::channel(1);
-    let (_wanted, nothing) = watch::channel(0);
+    let (_wanted, nothing) = watch::channel(Wanted::default());
     let first = timeline.first;
     let maker = LiveRun { timeline, first, via: Via::Processor, silence: &[], stall: STALL };
     let collect = async {

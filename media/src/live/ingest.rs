@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    child::{self, Activity, Start},
+    child::{self, Activity, COPIER_BYTES, Start},
     command, failures,
     probe::{self, Description},
     toolchain::Toolchain,
@@ -119,6 +119,7 @@ async fn copy(
         args,
         outputs: 1,
         stdin: input.is_some(),
+        address_space: Some(COPIER_BYTES),
     };
     let mut child = child::start(start).await?;
     let stdin = child.stdin.take();
@@ -181,6 +182,7 @@ pub async fn describe(
         args: command::describe_stream(),
         outputs: 0,
         stdin: true,
+        address_space: Some(COPIER_BYTES),
     };
     let mut child = child::start(start).await?;
     let (mut stdin, mut stdout) = (child.stdin.take().expect("asked for"), child.stdout.take().expect("just started"));

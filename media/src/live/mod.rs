@@ -17,7 +17,7 @@ mod tape;
 mod ts;
 
 pub use filler::{Filler, filler};
-pub use run::{LiveInput, LiveOutput, LivePiece, LiveRun, LiveSegment, run};
+pub use run::{LiveInput, LiveOutput, LivePiece, LiveRun, LiveSegment, Wanted, run};
 pub use shift::shift;
 pub use signals::Signal;
 pub use tape::{Reel, Tape, distance};

@@ -93,8 +93,16 @@ pub struct LiveOutput {
     pub signals: mpsc::Sender<Signal>,
 }
 
-/// Encodes until the input ends. `wanted`: the last number of which all sound is wanted now, with
-/// silence for what did not come.
+/// What is wanted of a run's sound. Both only rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The last number of which all is wanted now, with silence for what did not come.
+    pub now: u64,
+    /// The last number that may come: not far ahead of the pictures.
+    pub until: u64,
+}
+
+/// Encodes until the input ends; gives out the sound that is `wanted`.
 ///
 /// Fails as `transient` when the encoder breaks, stalls, or does not keep to the plan, which a format
 /// change in the middle of the stream may cause; another run may then go on. As `transient`
@@ -104,7 +112,7 @@ pub async fn run(
     run: LiveRun<'_>,
     input: LiveInput,
     output: LiveOutput,
-    wanted: watch::Receiver<u64>,
+    wanted: watch::Receiver<Wanted>,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let span = tracing::info_span!("ffmpeg", purpose = "live", timeline = run.timeline.id, first = run.first);
@@ -116,7 +124,7 @@ async fn encode(
     run: &LiveRun<'_>,
     input: LiveInput,
     output: LiveOutput,
-    wanted: watch::Receiver<u64>,
+    wanted: watch::Receiver<Wanted>,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let timeline = run.timeline;
@@ -132,6 +140,7 @@ async fn encode(
         args: command::live(tools.ffmpeg(), timeline, feed, sound_start(timeline, run.first), run.via),
         outputs: pictures + sounds + 2,
         stdin: matches!(input, LiveInput::Stream(_)),
+        address_space: None,
     };
     let mut child = child::start(start).await?;
     let mut outputs = std::mem::take(&mut child.outputs);
@@ -189,13 +198,14 @@ impl Shared<'_> {
         &self,
         index: usize,
         mut pipe: impl AsyncRead + Unpin,
-        mut wanted: watch::Receiver<u64>,
+        mut wanted: watch::Receiver<Wanted>,
     ) -> Result<(), Failure> {
         let mut cutter = SoundCutter::new(self.run.timeline, self.run.first);
         let track = self.run.timeline.rungs.len() + index;
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
         let mut finished = Vec::new();
         let silence = self.run.silence.get(index);
+        wanted.mark_changed();
         loop {
             tokio::select! {
                 count = read(&mut pipe, &mut buffer) => {
@@ -207,9 +217,10 @@ impl Shared<'_> {
                     cutter.push(&buffer, &mut finished).map_err(off_plan)?;
                 }
                 Ok(()) = wanted.changed() => {
-                    let number = *wanted.borrow_and_update();
+                    let Wanted { now, until } = *wanted.borrow_and_update();
+                    cutter.allow(until, &mut finished).map_err(off_plan)?;
                     if let Some(silence) = silence {
-                        cutter.fill(number, silence, &mut finished).map_err(off_plan)?;
+                        cutter.fill(now, silence, &mut finished).map_err(off_plan)?;
                     }
                 }
             }

@@ -29,6 +29,9 @@ pub(super) struct SoundCutter<'a> {
     origin: i64,
     /// The number being filled.
     number: u64,
+    /// The last number that may be given out: sound whose timestamps jumped ahead of its pictures must not
+    /// leave them behind.
+    allowed: u64,
     frames: BTreeMap<u64, Bytes>,
     stream: Stream,
 }
@@ -41,7 +44,7 @@ pub(super) fn origin(timeline: &Timeline, number: u64) -> u64 {
 impl<'a> SoundCutter<'a> {
     pub fn new(timeline: &'a Timeline, first: u64) -> Self {
         let origin = origin(timeline, first).cast_signed();
-        Self { timeline, origin, number: first, frames: BTreeMap::new(), stream: Stream::default() }
+        Self { timeline, origin, number: first, allowed: first + 1, frames: BTreeMap::new(), stream: Stream::default() }
     }
 
     /// Takes bytes, appends the pieces they finish.
@@ -56,6 +59,12 @@ impl<'a> SoundCutter<'a> {
                 Part::Fragment(fragment) => self.take(&fragment.freeze())?,
             }
         }
+        self.emit(None, pieces)
+    }
+
+    /// Pictures have come so far that sound up to `number` may be given out.
+    pub fn allow(&mut self, number: u64, pieces: &mut Vec<Piece>) -> Result<(), CutError> {
+        self.allowed = self.allowed.max(number);
         self.emit(None, pieces)
     }
 
@@ -89,7 +98,7 @@ impl<'a> SoundCutter<'a> {
         loop {
             let wanted = self.timeline.sound_frames(self.number);
             let complete = wanted.clone().all(|frame| self.frames.contains_key(&frame));
-            if !complete && silence.is_none() {
+            if silence.is_none() && (!complete || self.number > self.allowed) {
                 return Ok(());
             }
             let frames = wanted.clone().map(|frame| self.frames.remove(&frame).or_else(|| silence.cloned()));

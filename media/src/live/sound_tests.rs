@@ -78,3 +78,18 @@ fn sound_off_its_grid_is_refused() {
         1 + (timeline.sound_frames(timeline.first).start * AAC_FRAME_SAMPLES) - origin(&timeline, timeline.first);
     assert!(cutter.take(&sound_fragment(1, local, &[1], &[1]).unwrap().freeze()).is_err());
 }
+
+#[test]
+fn sound_that_jumped_ahead_does_not_leave_the_pictures_behind() {
+    let timeline = timeline();
+    let first = timeline.first;
+    let mut cutter = SoundCutter::new(&timeline, first);
+    let long = timeline.sound_frames(first + 5).end - timeline.sound_frames(first).start;
+    let ahead = encoded(&timeline, first, long + LEAD_FRAMES);
+    assert_eq!(cut(&mut cutter, &ahead).len(), 2, "this number and the next");
+    let mut pieces = Vec::new();
+    cutter.allow(first + 3, &mut pieces).unwrap();
+    assert_eq!(pieces.len(), 2);
+    cutter.allow(first, &mut pieces).unwrap();
+    assert_eq!(pieces.len(), 2, "it only rises");
+}

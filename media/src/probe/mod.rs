@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    child::{Start, capture},
+    child::{COPIER_BYTES, Start, capture},
     command, failures, formats,
     toolchain::Toolchain,
 };
@@ -65,6 +65,7 @@ impl Source<'_> {
             args,
             outputs: 0,
             stdin: false,
+            address_space: Some(COPIER_BYTES),
         }
     }
 

@@ -196,8 +196,15 @@ async fn ask(
     key: &'static str,
     args: &[&str],
 ) -> Result<String, ToolchainError> {
-    let start =
-        Start { program, setpriv, nice: None, args: args.iter().map(Into::into).collect(), outputs: 0, stdin: false };
+    let start = Start {
+        program,
+        setpriv,
+        nice: None,
+        args: args.iter().map(Into::into).collect(),
+        outputs: 0,
+        stdin: false,
+        address_space: None,
+    };
     let tool = program.display().to_string();
     let (stdout, exit) = capture(start, ANSWER_BYTES_MAX, ANSWER, &CancellationToken::new())
         .await

@@ -169,7 +169,10 @@ fn ails(
     }
     let peer = peer?;
     let slow = seen.slow_from.zip(status.number).is_some_and(|(from, number)| number >= from + u64::from(SLOW));
-    if slow && peer.1.speed_milli.is_some_and(|speed| speed >= SLOW_MILLI) {
+    // A hiccup makes it slow for as long as it is remembered; only who stays behind keeps being slow.
+    let behind_ms = status.lag_ms.unwrap_or_default() - peer.1.lag_ms.unwrap_or_default();
+    let is_behind = behind_ms >= i64::from(record.edition.segment_ms / 4);
+    if slow && is_behind && peer.1.speed_milli.is_some_and(|speed| speed >= SLOW_MILLI) {
         return Some(fault(replica, "replica-slow", format!("the replica on {on} is slower than real time")));
     }
     let flawed = seen.flawed.is_some_and(|at| since(at) > GRACE.max(segment * SLOW) && !is_flawed(peer.1));

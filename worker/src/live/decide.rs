@@ -15,6 +15,8 @@ use super::{plan::Begin, source::Seen};
 const APART_MS: i64 = 10_000;
 /// The same of what comes in whole segments: its last picture may be old.
 const APART_IN_SEGMENTS_MS: i64 = 45_000;
+/// How much longer the encoder of such a source may seem to hang.
+const IN_SEGMENTS: Duration = Duration::from_secs(12);
 /// How long a source must have been seen before it is chosen.
 const STEADY: Duration = Duration::from_millis(500);
 /// Whether the preroll of a number is there: its run begins at an entry that is shown so long before at
@@ -140,8 +142,10 @@ fn now(seen: &[Seen], source: usize, why: Why) -> Option<Turn> {
 
 /// How late the last picture of a number may come out of the encoder: it looks ahead, and works in
 /// pieces.
-pub(super) fn slack(timeline: &Timeline) -> Duration {
-    Duration::from_millis(timeline.segment_ms()).max(Duration::from_secs(3))
+fn slack(timeline: &Timeline) -> Duration {
+    let usual = Duration::from_millis(timeline.segment_ms()).max(Duration::from_secs(3));
+    // What comes in whole segments comes many pictures at a time.
+    if timeline.origin.kind == LiveSourceKind::Hls { usual + IN_SEGMENTS } else { usual }
 }
 
 /// Whether the source has had a number whole for so long that the encoder must have given it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use framemill_media::{
     encode::Via,
-    live::{LiveInput, LiveOutput, LivePiece, LiveRun, Reel, Signal, run},
+    live::{LiveInput, LiveOutput, LivePiece, LiveRun, Reel, Signal, Wanted, run},
     toolchain::Toolchain,
 };
 use framemill_schemas::{failure::Failure, live::Timeline};
@@ -26,6 +26,8 @@ const FEED_WAITING: usize = 4;
 const PIECES_WAITING: usize = 8;
 /// Findings that wait.
 const SIGNALS_WAITING: usize = 32;
+/// Numbers that sound may come before its pictures.
+pub(super) const SOUND_AHEAD: u64 = 2;
 /// How long an encoder may be silent though it is fed without a pause.
 const STALL: Duration = Duration::from_secs(15);
 
@@ -41,8 +43,8 @@ pub(super) struct Run {
     pub pieces: mpsc::Receiver<LivePiece>,
     /// What its filters see.
     pub signals: mpsc::Receiver<Signal>,
-    /// The last number of which all sound is wanted, silent where it did not come.
-    pub wanted: watch::Sender<u64>,
+    /// What is wanted of its sound.
+    pub wanted: watch::Sender<Wanted>,
     cancel: CancellationToken,
     task: JoinHandle<Result<(), Failure>>,
 }
@@ -65,7 +67,7 @@ impl Run {
         let Begin { tools, timeline, first, via, silence, source, entry } = begin;
         let (sender, pieces) = mpsc::channel(PIECES_WAITING);
         let (told, signals) = mpsc::channel(SIGNALS_WAITING);
-        let (wanted, wants) = watch::channel(0);
+        let (wanted, wants) = watch::channel(Wanted { now: 0, until: first + SOUND_AHEAD });
         let (packets, input) = mpsc::channel(FEED_WAITING);
         let cancel = CancellationToken::new();
         let task = tokio::spawn({

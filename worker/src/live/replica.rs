@@ -10,7 +10,7 @@ use std::{
 
 use framemill_media::{
     encode::Via,
-    live::{LivePiece, Signal},
+    live::{LivePiece, Signal, Wanted},
     toolchain::Toolchain,
 };
 use framemill_schemas::{
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     decide::{Facts, Why, first_number, fits, is_overdue, turn},
-    encoder::{self, Run},
+    encoder::{self, Run, SOUND_AHEAD},
     fillers::Fillers,
     ingest::Ingest,
     log::Log,
@@ -476,10 +476,13 @@ impl Replica {
             let sound = running.last[rungs..].iter().copied().min().flatten();
             let patience = if running.run.timeline.format.sound.is_some() { SOUND_LATE } else { Duration::ZERO };
             let late = |(number, since): (&u64, &Instant)| since.elapsed() >= patience && Some(*number) > sound;
-            let wanted = running.whole.iter().filter(|entry| late(*entry)).map(|(number, _)| *number).max();
-            if let Some(wanted) = wanted {
-                running.run.wanted.send_if_modified(|now| std::mem::replace(now, (*now).max(wanted)) < wanted);
-            }
+            let silent = running.whole.iter().filter(|entry| late(*entry)).map(|(number, _)| *number).max();
+            let pictures = running.last[..rungs].iter().copied().min().flatten().unwrap_or(running.run.first);
+            let wanted = Wanted { now: silent.unwrap_or_default(), until: pictures + SOUND_AHEAD };
+            running.run.wanted.send_if_modified(|now| {
+                let risen = Wanted { now: now.now.max(wanted.now), until: now.until.max(wanted.until) };
+                std::mem::replace(now, risen) != risen
+            });
             let done = running.complete();
             running.whole.retain(|number, _| Some(*number) > done);
         }

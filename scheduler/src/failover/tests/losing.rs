@@ -33,9 +33,18 @@ fn a_replica_that_does_not_do_its_work_is_replaced() {
             status.number = Some(101);
         }
     };
-    let cases: [(&str, Change, &str); 10] = [
+    let cases: [(&str, Change, &str); 11] = [
         ("stalled", still, "replica-stalled"),
-        ("slow", |index, status| status.speed_milli = Some(1000 - 21 * (index == 0) as u64), "replica-slow"),
+        (
+            "slow",
+            |index, status| {
+                if index == 0 {
+                    (status.speed_milli, status.lag_ms) = (Some(979), Some(1001));
+                }
+            },
+            "replica-slow",
+        ),
+        ("slow, and not behind", |i, status| status.speed_milli = Some(1000 - 21 * (i == 0) as u64), ""),
         ("slow, both", |_, status| status.speed_milli = Some(979), ""),
         ("fast enough", |index, status| status.speed_milli = Some(1000 - 20 * (index == 0) as u64), ""),
         ("frozen", |i, status| status.flaws.extend((i == 0).then_some(Flaw::Frozen)), "replica-flawed"),
