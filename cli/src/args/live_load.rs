@@ -11,6 +11,16 @@ pub enum Live {
     Kills(Kills),
     /// Kill the nodes of both replicas, and let one come back after a while
     BothLost(BothLost),
+    /// Measure how long a segment takes into the store and into the playlists
+    Latency(Latency),
+    /// Try picture rates, a wrap of timestamps, and a restart of everything but NATS and the store
+    Align(Align),
+    /// Judge every version of a channel's playlists over a long time
+    Check(Check),
+    /// Put channels on air until this machine takes no more, and measure what the farm itself takes
+    Load(Load),
+    /// Let two naive encoders take turns: the judge must find it
+    Control(Control),
 }
 
 /// What all trials take.
@@ -42,6 +52,9 @@ pub struct Kills {
     /// Decides what happens when; the same one strikes the same way again [default: one that is new]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Serve what viewers read on loopback, for a player before the trial; the address is told
+    #[arg(long)]
+    pub serve: bool,
     #[command(flatten)]
     pub common: Common,
 }
@@ -53,6 +66,71 @@ pub struct BothLost {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub times: u64,
     /// Decides what happens when; the same one strikes the same way again [default: one that is new]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `framemill loadtest live latency`.
+#[derive(Clone, Debug, Args)]
+pub struct Latency {
+    /// How long it is measured
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    pub seconds: u64,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `framemill loadtest live align`.
+#[derive(Clone, Debug, Args)]
+pub struct Align {
+    /// Only this rate, as a ratio: 25/1, 30000/1001, 50/1, 60000/1001 [default: all of them]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub rate: Option<(u32, u32)>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+fn rate(text: &str) -> Result<(u32, u32), String> {
+    let rates = framemill_loadtest::live::align::RATES;
+    let of = |(num, den): &(u32, u32)| format!("{num}/{den}");
+    rates
+        .into_iter()
+        .find(|rate| of(rate) == text)
+        .ok_or_else(|| format!("use one of {}", rates.map(|rate| of(&rate)).join(", ")))
+}
+
+/// `framemill loadtest live check`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// How long
+    #[arg(long, value_name = "M", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub minutes: u64,
+    /// Folder of the outside judges with their packages (infra/judges of the source tree), run by node
+    #[arg(long, value_name = "DIR")]
+    pub judges: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `framemill loadtest live load`.
+#[derive(Clone, Debug, Args)]
+pub struct Load {
+    /// Channels that are asked for
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub channels: u64,
+    /// How long they are measured
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    pub seconds: u64,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `framemill loadtest live control`.
+#[derive(Clone, Debug, Args)]
+pub struct Control {
+    /// Decides when the second encoder joins [default: one that is new]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     #[command(flatten)]

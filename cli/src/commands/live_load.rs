@@ -1,7 +1,9 @@
 //! `framemill loadtest live`: trials of channels, with the programs and the store of this machine's
 //! configuration.
 
-use framemill_loadtest::live::{Common, Way, both_lost, kills, report::Outcome};
+use std::time::Duration;
+
+use framemill_loadtest::live::{Common, Way, align, both_lost, check, control, kills, latency, load, report::Outcome};
 
 use super::chaos::programs;
 use crate::{
@@ -35,14 +37,28 @@ async fn trial(global: &Global, args: args::Live) -> Result<Outcome, CliError> {
     let say = |line: String| output::note(line);
     let ended = match args {
         args::Live::Kills(args) => {
-            let strikes = size(args.kills);
-            kills::run(&kills::Kills { common: common(global, args.common)?, seed: seed(args.seed), strikes }, say)
-                .await
+            let (seed, strikes) = (seed(args.seed), size(args.kills));
+            let kills = kills::Kills { common: common(global, args.common)?, seed, strikes, serve: args.serve };
+            kills::run(&kills, say).await
         }
         args::Live::BothLost(args) => {
             let (common, seed, times) = (common(global, args.common)?, seed(args.seed), size(args.times));
             both_lost::run(&both_lost::BothLost { common, seed, times }, say).await
         }
+        args::Live::Latency(args) => {
+            let (common, span) = (common(global, args.common)?, Duration::from_secs(args.seconds));
+            latency::run(&latency::Latency { common, span }, say).await
+        }
+        args::Live::Align(args) => align::run(&common(global, args.common)?, args.rate, say).await,
+        args::Live::Check(args) => {
+            let (common, span) = (common(global, args.common)?, Duration::from_secs(args.minutes * 60));
+            check::run(&check::Check { common, span, judges: args.judges }, say).await
+        }
+        args::Live::Load(args) => {
+            let (common, span) = (common(global, args.common)?, Duration::from_secs(args.seconds));
+            load::run(&load::Load { common, channels: size(args.channels), span }, say).await
+        }
+        args::Live::Control(args) => control::run(&common(global, args.common)?, seed(args.seed), say).await,
     };
     ended.map_err(|error| CliError::failed(format!("{error:#}")))
 }

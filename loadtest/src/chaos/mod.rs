@@ -78,6 +78,7 @@ pub async fn run(chaos: &Chaos, mut say: impl FnMut(String)) -> Result<Report> {
         members: fault::members(),
         slots: SLOTS,
         stall_s: STALL_S,
+        busy_percent: None,
         pace: Some(PACE),
     };
     let farm = Arc::new(Farm::start(&build, &folder.path, &sources).await?);

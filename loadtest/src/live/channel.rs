@@ -18,18 +18,20 @@ pub struct Asked<'a> {
     pub redundancy: u32,
     /// Heights of its rungs.
     pub heights: &'a [u32],
+    /// Their rates as a share of what is usual here.
+    pub kbps_percent: u32,
 }
 
 impl<'a> Asked<'a> {
     /// The channel of most trials.
     pub const fn pair(uri: &'a str) -> Self {
-        Self { name: CHANNEL, uri, redundancy: 2, heights: &[144, 72] }
+        Self { name: CHANNEL, uri, redundancy: 2, heights: &[144, 72], kbps_percent: 100 }
     }
 
     /// As it is put to the farm.
     pub fn document(&self) -> Value {
         let rung = |height: &u32| {
-            let kbps = height * height / 60;
+            let kbps = height * height / 60 * self.kbps_percent / 100;
             json!({"name": format!("{height}p"), "codec": "h264", "height": height, "bitrate_kbps": kbps.max(120),
                    "maxrate_kbps": (kbps * 3 / 2).max(180), "preset": "ultrafast"})
         };

@@ -32,6 +32,8 @@ pub struct Verdict {
     pub missing_pictures: u64,
     /// Pictures that are shown again.
     pub repeated_pictures: u64,
+    /// Segments of the picture with more or fewer pictures than the others.
+    pub odd_lengths: u64,
     /// Samples of sound.
     pub samples: u64,
     /// Everything that should not be.
@@ -149,7 +151,7 @@ impl Verdict {
     /// Each segment starts where the one before ended, and is as long as its playlist says; returns them as
     /// one.
     fn times(&mut self, name: &str, track: &Track, stretch: &[&Kept]) -> Result<Stretch> {
-        let mut ends = None;
+        let (mut ends, mut usual) = (None, None);
         let mut whole: Option<Stretch> = None;
         for kept in stretch {
             let (Some(path), Some(init)) = (&kept.path, track.inits.get(&kept.entry.init)) else { continue };
@@ -167,6 +169,11 @@ impl Verdict {
             if let Some(ends) = ends.filter(|ends| *ends != times.start) {
                 self.found("time-jumps", &format!("{name} {number}"), times.start, ends);
             }
+            if let Some(usual) = usual.filter(|usual| !track.is_sound && *usual != times.samples) {
+                self.odd_lengths += 1;
+                self.found("odd-length", &format!("{name} {number}"), times.samples, usual);
+            }
+            usual = Some(times.samples);
             ends = Some(times.start + times.ticks);
             let before = whole.unwrap_or(Stretch { start: times.start, ticks: 0, samples: 0 });
             whole =

@@ -40,6 +40,8 @@ pub struct Kills {
     pub seed: u64,
     /// How many strikes.
     pub strikes: usize,
+    /// Whether what viewers read is served, for a player before the trial.
+    pub serve: bool,
 }
 
 /// A strike, and what came of it.
@@ -67,6 +69,9 @@ pub async fn run(kills: &Kills, mut say: impl FnMut(String)) -> Result<Outcome> 
     let mut stage = Stage::set(&kills.common, &Scene::default(), &mut say).await?;
     let uri = stage.source.uri.clone();
     stage.air(&Asked::pair(&uri)).await?;
+    if kills.serve {
+        stage.serve(&mut say).await?;
+    }
     say(format!("on air; seed {}, {} strikes", kills.seed, strikes.len()));
     let mut findings = Vec::new();
     let mut rows = strike_all(&mut stage, &strikes, &mut findings, &mut say).await?;

@@ -74,7 +74,10 @@ mod tests {
         let one = both.clone();
         both.add("x_seconds", TEXT);
         assert_eq!((one.count(), both.count(), one.over(250_000)), (100, 200, 1));
-        assert_eq!([500, 900, 990, 1000].map(|share| both.within(share)), [Some(50_000), Some(50_000), Some(250_000), None]);
+        assert_eq!(
+            [500, 900, 990, 1000].map(|share| both.within(share)),
+            [Some(50_000), Some(50_000), Some(250_000), None]
+        );
         assert_eq!(both.since(&one), one);
         assert_eq!(Histogram::default().within(500), None);
     }

@@ -5,16 +5,23 @@
 //! farm, `judge` and `rules` judge what was seen, `report` says what came of it. Each trial is a file of its
 //! own.
 
+pub mod align;
 pub mod both_lost;
 mod boxes;
 mod channel;
+pub mod check;
+pub mod control;
 mod faults;
 mod judge;
 pub mod kills;
+pub mod latency;
+pub mod load;
+mod metrics;
 mod pictures;
 mod playlist;
 pub mod report;
 mod rules;
+mod serve;
 mod source;
 mod stage;
 mod strike;

@@ -18,8 +18,6 @@ use crate::rig::{MARK, Programs};
 pub const BITS: u32 = 16;
 /// Numbers before they begin again.
 pub const NUMBERS: u64 = 1 << BITS;
-/// Size of the pictures.
-const SIZE: &str = "256:144";
 /// How long a datagram that is sent to a group may be on its way back.
 const BACK: Duration = Duration::from_millis(500);
 /// Datagrams that are tried.
@@ -53,11 +51,13 @@ pub struct Signal {
     pub rate: Ratio,
     /// The first timestamp, seconds.
     pub starts_s: u64,
+    /// Size of the pictures; the width is a multiple of the blocks.
+    pub size: (u32, u32),
 }
 
 impl Signal {
     /// Twenty-five pictures per second, from nought on.
-    pub const PLAIN: Self = Self { rate: Ratio { num: 25, den: 1 }, starts_s: 0 };
+    pub const PLAIN: Self = Self { rate: Ratio { num: 25, den: 1 }, starts_s: 0, size: (256, 144) };
 }
 
 /// A source that is being sent.
@@ -130,7 +130,7 @@ async fn send(programs: &Programs, signal: Signal, mark: &str, folder: &Path) ->
         None => Command::new(&programs.ffmpeg),
     };
     let sender = command
-        .args(["-nostdin", "-hide_banner", "-v", "warning", "-re", "-f", "lavfi", "-i", &pictures(signal.rate)])
+        .args(["-nostdin", "-hide_banner", "-v", "warning", "-re", "-f", "lavfi", "-i", &pictures(signal)])
         .args(["-re", "-f", "lavfi", "-i", TONE])
         .args(encoders())
         .args(["-output_ts_offset", &offset, "-f", "mpegts", "-flush_packets", "1"])
@@ -150,7 +150,7 @@ async fn file(programs: &Programs, signal: Signal, folder: &Path) -> Result<Sour
     let path = folder.join("numbers.mp4");
     let frames = LOOP_S * u64::from(signal.rate.num) / u64::from(signal.rate.den);
     let made = Command::new(&programs.ffmpeg)
-        .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", &pictures(signal.rate)])
+        .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", &pictures(signal)])
         .args(["-f", "lavfi", "-i", TONE])
         .args(encoders())
         .args(["-frames:v", &frames.to_string(), "-shortest", "-f", "mp4"])
@@ -166,10 +166,11 @@ async fn file(programs: &Programs, signal: Signal, folder: &Path) -> Result<Sour
 const TONE: &str = "sine=frequency=440:sample_rate=48000";
 
 /// Drawn as one block per bit and made large afterwards: computing every pixel would take a core.
-fn pictures(rate: Ratio) -> String {
+fn pictures(signal: Signal) -> String {
+    let Signal { rate, size: (width, height), .. } = signal;
     let number = "if(mod(floor(N/pow(2\\,X))\\,2)\\,235\\,16)";
     format!(
-        "color=black:s={BITS}x2:r={}/{},format=yuv420p,geq=lum='{number}':cb=128:cr=128,scale={SIZE}:flags=neighbor",
+        "color=black:s={BITS}x2:r={}/{},format=yuv420p,geq=lum='{number}':cb=128:cr=128,scale={width}:{height}:flags=neighbor",
         rate.num, rate.den
     )
 }

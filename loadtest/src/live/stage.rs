@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     channel::Asked,
     report::{Bar, Outcome},
+    serve::serve,
     source::{Signal, Source, Way, has_multicast},
     viewer::{Look, Viewer},
     watch::{Blow, Watch, is_whole},
@@ -54,11 +55,13 @@ pub struct Scene {
     pub slots: u64,
     /// What is sent.
     pub signal: Signal,
+    /// Pause between two looks of the viewer.
+    pub look: Duration,
 }
 
 impl Default for Scene {
     fn default() -> Self {
-        Self { workers: 3, slots: 4, signal: Signal::PLAIN }
+        Self { workers: 3, slots: 4, signal: Signal::PLAIN, look: Duration::from_millis(100) }
     }
 }
 
@@ -106,11 +109,18 @@ impl Stage {
             members: members.collect(),
             slots: scene.slots,
             stall_s: STALL_S,
+            // Several nodes stand on this one machine: what it does is not what one of them does.
+            busy_percent: Some(100),
             pace: None,
         };
         let farm = Arc::new(Farm::start(&build, &folder.path, &sources).await?);
         let source = Source::start(&common.programs, way, scene.signal, &farm.mark, &sources).await?;
-        let look = Look { store: farm.store.clone(), folder: String::new(), archive: folder.path.join("archive") };
+        let look = Look {
+            store: farm.store.clone(),
+            folder: String::new(),
+            archive: folder.path.join("archive"),
+            every: scene.look,
+        };
         Ok(Self {
             farm,
             way,
@@ -131,6 +141,13 @@ impl Stage {
         let path = format!("/v1/channels/{}", asked.name);
         self.farm.api.put(&path, &asked.document(), ANSWER).await?;
         self.farm.api.post(&format!("{path}/start"), ANSWER).await
+    }
+
+    /// Hands out what viewers read, for a player before the trial; tells where.
+    pub async fn serve(&self, say: &mut impl FnMut(String)) -> Result<()> {
+        let address = serve(self.farm.store.clone(), self.stop.clone()).await?;
+        say(format!("viewers are served at {address}/{}/", self.look.folder));
+        Ok(())
     }
 
     /// Puts a channel on air and waits until all its replicas work; begins to look.
@@ -184,6 +201,11 @@ impl Stage {
         Ok(())
     }
 
+    /// Takes a channel off air.
+    pub async fn off(&self, name: &str) -> Result<()> {
+        self.farm.api.post(&format!("/v1/channels/{name}/stop"), ANSWER).await
+    }
+
     /// What the farm said last, for people.
     pub fn said(&self) -> String {
         let Some(detail) = self.watch.detail() else { return "nothing was said of it".to_owned() };
@@ -201,7 +223,7 @@ impl Stage {
 
     /// Takes the channel off air and looks whether anything still works for it.
     pub async fn leave(&self) -> Result<Vec<Finding>> {
-        self.farm.api.post(&format!("/v1/channels/{}/stop", self.channel), ANSWER).await?;
+        self.off(&self.channel).await?;
         let deadline = Instant::now() + ENDS;
         let mut left = self.farm.others();
         while !left.is_empty() && Instant::now() < deadline {

@@ -21,8 +21,6 @@ use super::{
 };
 use crate::machine::now_ms;
 
-/// Pause between two looks.
-const LOOK: Duration = Duration::from_millis(100);
 /// How long a channel may take until its first playlist is there.
 const FIRST: Duration = Duration::from_secs(60);
 /// Findings that are kept: a broken playlist is found again with every version.
@@ -58,6 +56,8 @@ pub struct Track {
     pub segments: BTreeMap<u64, Kept>,
     /// Where inits are kept, by address.
     pub inits: BTreeMap<String, PathBuf>,
+    /// How many versions there were.
+    pub versions: u64,
     text: String,
 }
 
@@ -94,6 +94,8 @@ pub struct Look {
     pub folder: String,
     /// Where what was fetched is kept.
     pub archive: PathBuf,
+    /// Pause between two looks.
+    pub every: Duration,
 }
 
 impl Viewer {
@@ -111,7 +113,7 @@ impl Viewer {
                 break object.body;
             }
             anyhow::ensure!(tokio::time::Instant::now() < deadline, "{key} is not there after {} s", FIRST.as_secs());
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(look.every).await;
         };
         let tracks = renditions(&String::from_utf8_lossy(&master))
             .into_iter()
@@ -122,7 +124,7 @@ impl Viewer {
 
     /// Looks until `stop`.
     pub async fn run(&self, look: &Look, stop: &CancellationToken) {
-        let mut looks = tokio::time::interval(LOOK);
+        let mut looks = tokio::time::interval(look.every);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(looks.tick()).await.is_some() {
             let names: Vec<String> = self.seen().tracks.keys().cloned().collect();
@@ -138,7 +140,11 @@ impl Viewer {
             return;
         };
         let text = String::from_utf8_lossy(&object.body).into_owned();
-        let Some(new) = self.version(name, text, at_ms) else { return };
+        let Some((count, new)) = self.version(name, &text, at_ms) else { return };
+        let kept = look.archive.join(format!("versions/{name}/{count:06}.m3u8"));
+        if let Err(error) = write(&kept, text.as_bytes()).await {
+            tracing::warn!(%error, "a version of a playlist is not kept");
+        }
         for (entry, fetched) in join_all(new.into_iter().map(|entry| async {
             let fetched = fetch(look, &entry).await;
             (entry, fetched)
@@ -149,15 +155,18 @@ impl Viewer {
         }
     }
 
-    /// Judges a version that differs from the one before; returns what it names for the first time.
-    fn version(&self, name: &str, text: String, at_ms: i64) -> Option<Vec<Entry>> {
+    /// Judges a version that differs from the one before; returns which it is, and what it names for the first
+    /// time.
+    fn version(&self, name: &str, text: &str, at_ms: i64) -> Option<(u64, Vec<Entry>)> {
         let mut seen = self.seen();
         let track = seen.tracks.get_mut(name)?;
         if track.text == text {
             return None;
         }
-        let parsed = Media::parse(&text);
-        track.text = text;
+        let parsed = Media::parse(text);
+        text.clone_into(&mut track.text);
+        track.versions += 1;
+        let count = track.versions;
         let media = match parsed {
             Ok(media) => media,
             Err(why) => {
@@ -176,7 +185,7 @@ impl Viewer {
         let new = media.entries.iter().filter(|entry| !track.segments.contains_key(&entry.number)).cloned().collect();
         track.last = Some(media);
         seen.found(findings);
-        Some(new)
+        Some((count, new))
     }
 
     /// Reads every segment again, as far as it is still there: its bytes may not have changed.

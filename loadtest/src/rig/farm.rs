@@ -297,6 +297,9 @@ fn seat(
         set("FFMPEG__STALL_S", build.stall_s.to_string());
         set("SOURCES__FOLDERS", sources.display().to_string());
         set(&format!("{}__SLOTS", member.role().to_uppercase()), build.slots.to_string());
+        if let (Some(busy), Member::Worker(_)) = (build.busy_percent, member) {
+            set("WORKER__HEADROOM__CPU_PERCENT", busy.to_string());
+        }
         wrapper = Some(stands);
     }
     Ok(Seat { process: Process::new(launch), nats, store: store_way, wrapper, health })

@@ -55,6 +55,8 @@ pub struct Build {
     pub slots: u64,
     /// How long an encoder may show no progress, seconds.
     pub stall_s: u64,
+    /// How busy the machine may be before a worker takes nothing more, percent; without it, as it is by default.
+    pub busy_percent: Option<u32>,
     /// Encoders read their source at so many times its own speed; without it, as they like.
     pub pace: Option<u32>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use framemill_schemas::{
     ids::JobId,
-    job::{JobKind, JobRecord},
+    job::{JobKind, JobRecord, JobState},
     live::{ChannelRecord, Replica, Wanted},
     load::Load,
     spec::{JobSpec, LiveSpec},
@@ -18,6 +18,9 @@ use crate::view::JobSummary;
 const KEPT: usize = 8;
 /// How long others are kept.
 const KEPT_MS: i64 = 3_600_000;
+/// How long a replica may wait to be claimed before it is offered again. A process that was stopped still
+/// has pulls open at the server, and a hint that is given to one is seen by nobody until it wakes.
+const OFFERED_MS: i64 = 1_500;
 
 /// What is to be done about the jobs of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct Chores {
     pub cancel: Vec<JobId>,
     /// Placed, and not there yet.
     pub create: Vec<JobId>,
+    /// Waiting for too long: their hint may lie with a node that stands still.
+    pub resend: Vec<JobId>,
     /// Over for long enough.
     pub forget: Vec<JobId>,
 }
@@ -39,7 +44,11 @@ pub fn chores(channel: &ChannelRecord, jobs: &[Arc<JobSummary>], now_ms: i64) ->
     let mut ended: Vec<_> = ours().filter(|job| job.state.is_terminal() && !is_placed(job.id)).collect();
     ended.sort_by_key(|job| std::cmp::Reverse(job.ended_ms));
     let old = ended.into_iter().skip(KEPT).filter(|job| now_ms - job.ended_ms > KEPT_MS);
+    let waits = |job: &&Arc<JobSummary>| {
+        job.state == JobState::Ready && is_placed(job.id) && now_ms - job.ready_ms >= OFFERED_MS
+    };
     Chores {
+        resend: ours().filter(waits).map(|job| job.id).collect(),
         cancel: cancel.collect(),
         create: if channel.wanted == Wanted::Running {
             missing.map(|replica| replica.job).collect()

@@ -28,6 +28,8 @@ pub struct Memory {
     edition: u32,
     replicas: HashMap<JobId, Seen>,
     sources: Vec<Light>,
+    /// When each job was offered again.
+    offered: HashMap<JobId, Instant>,
 }
 
 /// What is remembered of a replica.
@@ -65,7 +67,20 @@ pub(super) struct Light {
     pub since: Instant,
 }
 
+/// Shortest time between two offers of a job.
+const OFFER_AGAIN: Duration = Duration::from_millis(1500);
+
 impl Memory {
+    /// Whether a job that waits may be offered again now; takes note that it is.
+    pub fn offer(&mut self, job: JobId, now: Instant) -> bool {
+        self.offered.retain(|_, at| now.duration_since(*at) < OFFER_AGAIN);
+        let may = !self.offered.contains_key(&job);
+        if may {
+            self.offered.insert(job, now);
+        }
+        may
+    }
+
     /// Listening was interrupted: nothing is judged by what was heard before.
     pub fn restart(&mut self) {
         *self = Self::default();

@@ -106,8 +106,11 @@ pub(super) fn choose(record: &ChannelRecord, facts: &Facts<'_>) -> Result<Place,
         return Ok(Place { engine, apart: peers.union(&shunned).cloned().collect() });
     }
     if !free.is_empty() || peers.is_empty() {
-        // Somebody who failed is better than nobody; and the first waits for whoever comes.
-        return Ok(Place { engine, apart: peers.into_iter().collect() });
+        // Somebody who failed is better than nobody, though rather not who failed last; and the first waits
+        // for whoever comes.
+        let last = record.shunned.iter().max_by_key(|(_, at_ms)| *at_ms).map(|(node, _)| node.clone());
+        let last = last.filter(|last| free.iter().any(|node| *node != last));
+        return Ok(Place { engine, apart: peers.into_iter().chain(last).collect() });
     }
     let on = if engine == Engine::Software { "" } else { " on a GPU" };
     let reason = format!("there is no second node that encodes it{on}");

@@ -173,7 +173,7 @@ async fn look(
             Err(error) => return Err(error.into()),
         }
     }
-    carry_out(queue, view, entry, decided.as_ref().unwrap_or(record), now_ms).await
+    carry_out(queue, view, entry, memory, decided.as_ref().unwrap_or(record), now_ms).await
 }
 
 /// Says in the log what was decided.
@@ -198,6 +198,7 @@ async fn carry_out(
     queue: &Queue,
     view: &View,
     entry: &ChannelEntry,
+    memory: &mut Memory,
     channel: &ChannelRecord,
     now_ms: i64,
 ) -> Result<(), QueueError> {
@@ -220,6 +221,11 @@ async fn carry_out(
             Err(error) => return Err(error.into()),
         }
     }
+    for job in todo.resend {
+        if memory.offer(job, Instant::now()) {
+            offer_again(queue, &subject::job_record(channel.asset, job)).await?;
+        }
+    }
     for job in todo.forget {
         forget(queue, &subject::job_record(channel.asset, job)).await?;
     }
@@ -237,6 +243,16 @@ async fn cancel(queue: &Queue, key: &str) -> Result<(), QueueError> {
         Err(RecordError::Fenced) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Takes the hint of a job that nobody claims from whoever has it, and sends another.
+async fn offer_again(queue: &Queue, key: &str) -> Result<(), QueueError> {
+    let Some((record, revision)) = queue.jobs().get(key).await? else { return Ok(()) };
+    if record.state == JobState::Ready {
+        queue.undispatch(&record).await?;
+        queue.dispatch(&record, revision).await?;
+    }
+    Ok(())
 }
 
 /// Deletes the record of a job that is at its end and has told so.
