@@ -132,9 +132,9 @@ impl Verdict {
             self.found("init-changes", name, format!("{inits:?}"), "one init");
         }
         self.numbers = self.numbers.max(spanned);
-        self.missing_numbers += missing;
-        self.gaps += gaps;
-        self.discontinuities += broken;
+        self.missing_numbers = self.missing_numbers.max(missing);
+        self.gaps = self.gaps.max(gaps);
+        self.discontinuities = self.discontinuities.max(broken);
     }
 
     /// What comes after a gap is as much later as the gap is long.

@@ -76,6 +76,7 @@ pub async fn run(kills: &Kills, mut say: impl FnMut(String)) -> Result<Outcome> 
     let mut findings = Vec::new();
     let mut rows = strike_all(&mut stage, &strikes, &mut findings, &mut say).await?;
     stage.numbers(AFTER, RESTORED).await?;
+    say("the strikes are over".to_owned());
     let end_ms = now_ms();
     let events = commits::read(&stage.nats()).await?.events;
     settle(&stage, &mut rows, &events, end_ms, &mut findings);

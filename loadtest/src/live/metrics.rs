@@ -33,11 +33,6 @@ impl Histogram {
         self.buckets.values().next_back().copied().unwrap_or_default()
     }
 
-    /// How many took longer than so many microseconds, which is one of the bounds.
-    pub fn over(&self, bound_us: u64) -> u64 {
-        self.count() - self.buckets.get(&bound_us).copied().unwrap_or_default()
-    }
-
     /// The bound that so many of a thousand stay under, microseconds; `None` beyond the last bound, and for
     /// nothing counted.
     pub fn within(&self, of_thousand: u64) -> Option<u64> {
@@ -73,7 +68,7 @@ mod tests {
         both.add("x_seconds", TEXT);
         let one = both.clone();
         both.add("x_seconds", TEXT);
-        assert_eq!((one.count(), both.count(), one.over(250_000)), (100, 200, 1));
+        assert_eq!((one.count(), both.count()), (100, 200));
         assert_eq!(
             [500, 900, 990, 1000].map(|share| both.within(share)),
             [Some(50_000), Some(50_000), Some(250_000), None]

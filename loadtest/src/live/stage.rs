@@ -146,7 +146,7 @@ impl Stage {
     /// Hands out what viewers read, for a player before the trial; tells where.
     pub async fn serve(&self, say: &mut impl FnMut(String)) -> Result<()> {
         let address = serve(self.farm.store.clone(), self.stop.clone()).await?;
-        say(format!("viewers are served at {address}/{}/", self.look.folder));
+        say(format!("viewers are served at {address}/{}/master.m3u8", self.look.folder));
         Ok(())
     }
 

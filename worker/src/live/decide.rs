@@ -72,6 +72,8 @@ pub(super) enum Why {
     Better,
     /// Whoever published alone is gone.
     Owner,
+    /// Nobody is left who encodes it as it was begun.
+    Engine,
 }
 
 /// What is known when a turn is looked for.
@@ -85,6 +87,8 @@ pub(super) struct Facts<'a> {
     pub peer_is_fine: bool,
     /// Whether the last timeline belongs to a replica that is gone.
     pub orphaned: bool,
+    /// Whether this replica encodes on another engine than the last timeline.
+    pub other_engine: bool,
     pub now_ms: i64,
 }
 
@@ -99,7 +103,8 @@ pub(super) fn turn(facts: &Facts<'_>) -> Option<Turn> {
         return match fitting {
             // On the same clock nothing is missing in between.
             Some(source) => Some(Turn { source, begin: Begin::Ahead, why: Why::Edition }),
-            None => best(seen).and_then(|source| now(seen, source, Why::Edition)),
+            // Until the other source is there, the one before goes on.
+            None => best(seen).and_then(|source| soon(seen, source, Why::Edition, facts.peer_is_fine)),
         };
     }
     let current = last.source as usize;
@@ -110,10 +115,13 @@ pub(super) fn turn(facts: &Facts<'_>) -> Option<Turn> {
     let return_after = Duration::from_secs(edition.return_after_s.into());
     let better = seen.iter().take(current).position(|seen| is_ready(seen) && seen.steady >= return_after);
     if let Some(better) = better {
-        return now(seen, better, Why::Better);
+        return soon(seen, better, Why::Better, flowing || facts.peer_is_fine);
     }
     if facts.peer_is_fine {
         return None;
+    }
+    if flowing && facts.other_engine && fits(last, &seen[current], facts.now_ms) {
+        return Some(Turn { source: current, begin: Begin::Ahead, why: Why::Engine });
     }
     if flowing && !fits(last, &seen[current], facts.now_ms) && is_ready(&seen[current]) {
         return now(seen, current, Why::Jump);
@@ -138,6 +146,15 @@ fn now(seen: &[Seen], source: usize, why: Why) -> Option<Turn> {
     let begin = Begin::Now { oldest: seen.oldest_pts?, last: seen.last_pts? };
     seen.format.as_ref()?;
     Some(Turn { source, begin, why })
+}
+
+/// The same, a little ahead where the last timeline still `goes_on`.
+fn soon(seen: &[Seen], source: usize, why: Why, goes_on: bool) -> Option<Turn> {
+    let turn = now(seen, source, why)?;
+    match turn.begin {
+        Begin::Now { last, .. } if goes_on => Some(Turn { begin: Begin::Soon { last }, ..turn }),
+        _ => Some(turn),
+    }
 }
 
 /// How late the last picture of a number may come out of the encoder: it looks ahead, and works in

@@ -111,7 +111,7 @@ fn a_timeline_is_made_only_where_one_is_necessary() {
         ("another source", &moved, Some(&timeline), vec![good.clone()], true, Some((0, Why::Edition))),
     ];
     for (name, edition, last, seen, peer_is_fine, expected) in cases {
-        let facts = Facts { edition, last, seen: &seen, peer_is_fine, orphaned: false, now_ms };
+        let facts = Facts { edition, last, seen: &seen, peer_is_fine, orphaned: false, other_engine: false, now_ms };
         let found = turn(&facts).map(|turn| (turn.source, turn.why));
         assert_eq!(found, expected, "{name}");
     }
@@ -121,9 +121,25 @@ fn a_timeline_is_made_only_where_one_is_necessary() {
         seen: &[good],
         peer_is_fine: true,
         orphaned: false,
+        other_engine: false,
         now_ms,
     });
     assert_eq!(ahead.map(|turn| turn.begin), Some(Begin::Ahead), "nothing is missing where the ladder changes");
+    let seen = [seen(&timeline, now_ms, 0), seen(&timeline, now_ms, 0)];
+    let facts = Facts {
+        edition: &two,
+        last: Some(&on_backup),
+        seen: &seen,
+        peer_is_fine: true,
+        orphaned: false,
+        other_engine: false,
+        now_ms,
+    };
+    let back = turn(&facts).map(|turn| turn.begin);
+    assert!(matches!(back, Some(Begin::Soon { .. })), "the backup goes on until then: {back:?}");
+    let alone = Facts { last: Some(&timeline), edition: &one, other_engine: true, peer_is_fine: false, ..facts };
+    assert_eq!(turn(&alone).map(|turn| (turn.why, turn.begin)), Some((Why::Engine, Begin::Ahead)));
+    assert_eq!(turn(&Facts { peer_is_fine: true, ..alone }), None);
 }
 
 #[test]

@@ -29,7 +29,12 @@ pub(super) enum Begin {
         /// The last picture it has, which is being shown now.
         last: u64,
     },
-    /// A little ahead, on the clock of the last timeline, so that nothing is missing in between.
+    /// A little ahead, while the last timeline goes on: `last` is shown now.
+    Soon {
+        /// In the source's ticks.
+        last: u64,
+    },
+    /// A little ahead, on the clock of the last timeline.
     Ahead,
 }
 
@@ -85,22 +90,31 @@ pub(super) fn timeline(ground: Ground<'_>, begin: Begin) -> Result<Timeline, Fai
     };
     match (begin, last) {
         (Begin::Ahead, Some(last)) => {
-            let current = last.number_of(frame_at_ms(ground.now_ms, last.clock.rate).cast_signed());
-            made.first = (current + NOTICE).max(ground.free);
-            made.first_frame = carried(last, made.first, &made);
+            begin_ahead(&mut made, last, &ground);
             made.clock = LiveClock { frame: carried_frame(last.clock.frame, last, &made), ..last.clock };
             made.clock.rate = rate;
+        }
+        (Begin::Soon { last: shown }, Some(last)) => {
+            begin_ahead(&mut made, last, &ground);
+            made.clock = LiveClock { rate, pts: shown, frame: now_frame };
         }
         (Begin::Now { oldest, last: shown }, before) => {
             begin_now(&mut made, before, ground.free, now_frame, oldest, shown)
         }
-        (Begin::Ahead, None) => {
-            // Nothing to be ahead of.
+        // Nothing to be ahead of.
+        (Begin::Ahead | Begin::Soon { .. }, None) => {
             made.first = now_frame / u64::from(segment_frames);
             made.first_frame = made.first * u64::from(segment_frames);
         }
     }
     Ok(made)
+}
+
+/// Begins with a number that nobody has begun: whatever is committed of earlier ones still counts.
+fn begin_ahead(made: &mut Timeline, last: &Timeline, ground: &Ground<'_>) {
+    let current = last.number_of(frame_at_ms(ground.now_ms, last.clock.rate).cast_signed());
+    made.first = (current + NOTICE).max(ground.free + 1);
+    made.first_frame = carried(last, made.first, made);
 }
 
 /// Maps the picture that is shown now to the present, and begins with the first number that is whole. One

@@ -151,3 +151,20 @@ fn gpus_decode_what_they_can() {
         assert_eq!(super::decoder(&format), decoder, "{codec} {pixels}");
     }
 }
+
+#[test]
+fn a_better_source_takes_over_where_nobody_has_begun() {
+    let before =
+        make(&edition(1, 4000), &format((25, 1)), &Timelines::default(), 0, NOW_MS, now_begin((25, 1), 900_000));
+    let timelines = Timelines::default().with(before.clone());
+    for elapsed in (60_000..64_000).step_by(330) {
+        let now_ms = NOW_MS + elapsed;
+        let current = before.number_of(frame_at_ms(now_ms, before.clock.rate).cast_signed());
+        let begin = Begin::Soon { last: 4_000_000_000 };
+        let made = make(&edition(1, 4000), &format((25, 1)), &timelines, current, now_ms, begin);
+        assert_eq!(made.first, current + 2, "{elapsed}");
+        assert_eq!(made.frames_of(made.first), before.frames_of(made.first));
+        let near = frame_at_ms(now_ms, made.clock.rate);
+        assert_eq!(made.clock.frame_of(4_000_000_000, near), near.cast_signed(), "the present is now");
+    }
+}

@@ -262,6 +262,9 @@ impl Replica {
             seen,
             peer_is_fine: self.peer_is_fine(timelines),
             orphaned: self.is_orphaned(timelines),
+            other_engine: timelines
+                .last()
+                .is_some_and(|last| last.nvenc.is_some() != (self.means.engine == Engine::Nvenc)),
             now_ms: now_ms(),
         };
         let Some(turn) = turn(&facts) else { return };
@@ -327,23 +330,22 @@ impl Replica {
             active.push((before, Some(last.first)));
         }
         active.push((last, None));
-        let mine = |timeline: &Timeline| timeline.owner.is_none_or(|owner| owner == self.means.place.job);
+        let engine = self.means.engine == Engine::Nvenc;
+        let mine = |timeline: &Timeline| {
+            timeline.owner.is_none_or(|owner| owner == self.means.place.job) && timeline.nvenc.is_some() == engine
+        };
         active.retain(|(timeline, _)| mine(timeline));
         active
     }
 
     /// Ends runs that are at their end, that nobody wants, or that hang.
     async fn end_runs(&mut self, timelines: &Timelines) -> Result<(), Failure> {
-        let successor = |id: u32| {
-            let at = timelines.all.iter().position(|timeline| timeline.id == id)?;
-            timelines.all.get(at + 1).map(|next| next.first)
-        };
         let now_ms = now_ms();
         let mut at = 0;
         while at < self.runs.len() {
             let running = &self.runs[at];
             let timeline = &running.run.timeline;
-            let until = successor(timeline.id);
+            let until = first_after(timelines, timeline.id);
             let over = until.is_some_and(|until| {
                 running.next() >= until
                     || timeline.time_ms(until.saturating_sub(1).max(timeline.first)).end + 10_000 < now_ms
@@ -418,6 +420,11 @@ impl Replica {
             Ok(segment) => segment,
         };
         let timeline = running.run.timeline.clone();
+        if successor(&self.log, timeline.id).is_some_and(|first| segment.number >= first) {
+            // Of another timeline by now: what was committed of it here would be a gap.
+            running.last[piece.track] = Some(segment.number);
+            return;
+        }
         let before = running.complete();
         running.last[piece.track] = Some(segment.number);
         let pictures = running.last[..timeline.rungs.len()].iter().copied().min().flatten();
@@ -547,6 +554,16 @@ impl Replica {
             tracing::debug!(%error, "a replica's status was not said");
         }
     }
+}
+
+/// The first number of the timeline that follows this one.
+fn first_after(timelines: &Timelines, id: u32) -> Option<u64> {
+    let at = timelines.all.iter().position(|timeline| timeline.id == id)?;
+    timelines.all.get(at + 1).map(|next| next.first)
+}
+
+fn successor(log: &Log, id: u32) -> Option<u64> {
+    log.timelines.borrow().as_ref().and_then(|(timelines, _)| first_after(timelines, id))
 }
 
 /// What comes out of a run.
