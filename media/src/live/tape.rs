@@ -103,6 +103,12 @@ impl Tape {
         self.entries().next()
     }
 
+    /// The first entry that is shown at `pts` or later, else the last one there is.
+    pub fn entry_since(&self, pts: u64) -> Option<(Reel, u64)> {
+        let later = self.entries().find(|(_, shown)| distance(pts, *shown) >= 0);
+        later.or_else(|| self.entries().last())
+    }
+
     /// The last entry that is shown at `pts` or before.
     pub fn entry_before(&self, pts: u64) -> Option<Reel> {
         self.entries().filter(|(_, shown)| distance(*shown, pts) >= 0).last().map(|(reel, _)| reel)

@@ -21,6 +21,9 @@ fn a_run_starts_at_the_entry_before_its_first_frame() {
         assert_eq!(tape.entry_before(shown(wanted)).map(|reel| reel.at), entry, "{wanted}");
     }
     assert_eq!(tape.entry_before(shown(0) - 1), None);
+    for (wanted, entry) in [(0, 0), (1, 10), (50, 50), (51, 50)] {
+        assert_eq!(tape.entry_since(shown(wanted)).map(|(reel, _)| reel.at), Some(entry), "{wanted}");
+    }
     let reel = tape.entry_before(shown(35)).unwrap();
     let (spans, next) = tape.read(reel, 188 * 5).unwrap();
     assert_eq!((spans.len(), spans[0][0], next.at), (5, 30, 35));

@@ -185,6 +185,8 @@ fn starts_sequence(payload: &[u8], video_type: StreamType) -> bool {
 
 /// What is known of the program that is taken.
 struct Program {
+    /// Where its map is.
+    map: u16,
     video: u16,
     video_type: StreamType,
     pids: BTreeSet<u16>,
@@ -220,6 +222,10 @@ impl Tables {
             self.associate(packet);
             return None;
         }
+        // Of several programs the first that has pictures is taken, for as long as it is there.
+        if self.program.as_ref().is_some_and(|program| program.map != pid && self.maps.contains_key(&program.map)) {
+            return None;
+        }
         let map = self.maps.get_mut(&pid)?;
         if packet.payload_unit_start_indicator() {
             map.packets.clear();
@@ -238,7 +244,7 @@ impl Tables {
             .program
             .as_ref()
             .is_some_and(|program| (program.video, program.video_type, &program.pids) == (video, video_type, &pids));
-        self.program = Some(Program { video, video_type, pids });
+        self.program = Some(Program { map: pid, video, video_type, pids });
         (!same).then(|| Bytes::from([&self.pat_packet[..], &map.packets].concat()))
     }
 

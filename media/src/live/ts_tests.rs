@@ -79,10 +79,13 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 fn tables(video: u16, kind: u8) -> Vec<u8> {
-    let pat = section(0, &[0, 1, 0xe1, 0x00]);
+    [packet(0, true, 0, false, None, &section(0, &[0, 1, 0xe1, 0x00])), map(0x100, video, kind)].concat()
+}
+
+fn map(pid: u16, video: u16, kind: u8) -> Vec<u8> {
     let mut map = vec![0xe0 | (video >> 8) as u8, video as u8, 0xf0, 0];
     map.extend([kind, 0xe0 | (video >> 8) as u8, video as u8, 0xf0, 0, 0x0f, 0xe1, 0x02, 0xf0, 0]);
-    [packet(0, true, 0, false, None, &pat), packet(0x100, true, 0, false, None, &section(2, &map))].concat()
+    packet(pid, true, 0, false, None, &section(2, &map))
 }
 
 fn read(bytes: &[u8], step: usize) -> (Vec<TsItem>, u64) {
@@ -156,6 +159,16 @@ fn another_program_is_said() {
     let both = [stream(), tables(0x111, 0x24)].concat();
     let said: Vec<_> = read(&both, 188).0.into_iter().filter(|item| matches!(item, TsItem::Tables(_))).collect();
     assert_eq!(said.len(), 2);
+}
+
+#[test]
+fn of_several_programs_the_first_is_taken() {
+    let pat = packet(0, true, 0, false, None, &section(0, &[0, 1, 0xe1, 0x00, 0, 2, 0xe2, 0x00]));
+    let maps = [pat, map(0x100, 0x101, 0x1b), map(0x200, 0x201, 0x1b)].concat();
+    let twice = [maps.clone(), packet(0x201, true, 0, true, None, &pes(9, None, b"other")), maps].concat();
+    let items = read(&twice, 188).0;
+    assert_eq!(items.iter().filter(|item| matches!(item, TsItem::Tables(_))).count(), 1);
+    assert!(pictures(&items).is_empty());
 }
 
 #[test]

@@ -153,7 +153,7 @@ pub async fn list(
             && query.state.is_none_or(|wanted| wanted == channel.state)
             && query.tenant.as_ref().is_none_or(|wanted| *wanted == channel.tenant)
     });
-    channels.sort_by(|a, b| place(a).cmp(&place(b)));
+    channels.sort_by_key(&place);
     let page = page(
         channels.into_iter(),
         query.limit,

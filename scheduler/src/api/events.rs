@@ -96,7 +96,7 @@ pub async fn of_asset(
     let place = place(&state)?;
     let after = last_event_id(&headers)?;
     let events = follow(&state, &caller, Some(&asset.tenant), after).await?;
-    let events = events.filter(move |(_, event)| std::future::ready(event.data.asset_id == Some(id))).map(News::Event);
+    let events = events.filter(move |(_, event)| std::future::ready(event.data.asset_id == Some(id))).map(|told| News::Event(Box::new(told)));
     let progress = state.queue.progress(id).await?.map(News::Progress);
     // Looked at only now: whatever happens from here on comes through the stream.
     let asset = state.queue.assets().get(&id.to_string()).await?;
@@ -126,7 +126,7 @@ fn respond(
 
 /// Something to tell the client of one asset.
 enum News {
-    Event((u64, Event)),
+    Event(Box<(u64, Event)>),
     Progress(Progress),
 }
 
@@ -165,7 +165,8 @@ impl Watch {
         };
         let message = match news {
             News::Progress(progress) => message("progress", None, &progress),
-            News::Event((sequence, event)) => {
+            News::Event(told) => {
+                let (sequence, event) = *told;
                 if is_end(&event.kind) && has_ended(&self.state, self.id).await {
                     self.stage = Stage::Over;
                 }

@@ -129,15 +129,28 @@ fn why(
         let mend = "look at whoever sends it, at the way here, and at its address";
         return Some(Failure::new(Class::Input, "source-lost", reason).mend(mend));
     }
-    let lately = || fault.cloned().or_else(|| next.why.clone().filter(|why| why.code.starts_with("replica")));
+    let lately = || fault.cloned().or_else(|| next.why.clone().filter(|why| is_fault(&why.code)));
+    let is_resting = next.why.as_ref().is_some_and(|why| why.code == RESTING);
     match placed {
         Placed::Nowhere(failure) => Some(failure.clone()),
+        // Said once, with what went wrong then.
+        Placed::Rests if is_resting && fault.is_none() => next.why.clone(),
         Placed::Rests if next.upkeep.strikes > 0 => Some(
-            Failure::new(Class::Transient, "replicas-fail", resting(next, lately().as_ref()))
+            Failure::new(Class::Transient, RESTING, resting(next, lately().as_ref()))
                 .mend("see what its replicas say: framemill channel diagnose"),
         ),
         _ => lately().or_else(|| Some(starting(next, state, facts))),
     }
+}
+
+/// Symptom of a channel whose replicas keep failing.
+const RESTING: &str = "replicas-fail";
+/// Symptoms of a replica that is on its way.
+const ON_ITS_WAY: [&str; 2] = ["replica-waits", "replica-starting"];
+
+/// Whether it says what went wrong with a replica: that stays true until all is well again.
+fn is_fault(code: &str) -> bool {
+    code.starts_with("replica") && code != RESTING && !ON_ITS_WAY.contains(&code)
 }
 
 fn resting(next: &ChannelRecord, last: Option<&Failure>) -> String {

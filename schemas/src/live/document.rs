@@ -179,7 +179,7 @@ impl ChannelDocument {
                 errors.push(FieldError::new(
                     format!("/access/regions/{index}"),
                     format!("{region:?} is no country"),
-                    "use two capital letters (ISO 3166-1), for example NO",
+                    "use two capital letters (ISO 3166-1), for example \"SE\"",
                 ));
             }
         }

@@ -72,7 +72,7 @@ pub struct LiveSource {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LiveSourceError {
     /// Neither a path nor a scheme that is taken.
-    #[error("the scheme {0:?} is not taken; use srt, rtmp, rtmps, udp, rtp, rtsp, http, https, or an absolute path")]
+    #[error("the scheme {0:?} is not taken; use srt, rtmp, udp, rtp, rtsp, http, https, or an absolute path")]
     Scheme(String),
     /// A user name, password, key or passphrase in the address.
     #[error("the address carries a secret; store it on the workers and name it in `secret`")]
@@ -139,7 +139,7 @@ fn path(text: &str) -> Result<LiveSource, LiveSourceError> {
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "rtmp" => Some(1935),
-        "rtmps" | "https" => Some(443),
+        "https" => Some(443),
         "http" => Some(80),
         "rtsp" => Some(554),
         _ => None,
@@ -152,7 +152,7 @@ fn address(scheme: &str, rest: &str) -> Result<LiveSource, LiveSourceError> {
         "udp" => (LiveSourceKind::Udp, "udp://host:port, with the group for multicast"),
         "rtp" => (LiveSourceKind::Rtp, "rtp://host:port, with the group for multicast"),
         "srt" => (LiveSourceKind::Srt, "srt://host:port"),
-        "rtmp" | "rtmps" => (LiveSourceKind::Rtmp, "rtmp://host/application/stream"),
+        "rtmp" => (LiveSourceKind::Rtmp, "rtmp://host/application/stream"),
         "rtsp" => (LiveSourceKind::Rtsp, "rtsp://host/path"),
         "http" | "https" => (LiveSourceKind::Hls, "https://host/path.m3u8"),
         _ => return Err(LiveSourceError::Scheme(scheme.to_owned())),
@@ -223,6 +223,7 @@ mod tests {
             ("rtmp://user:pass@h/app/x", false, E::Secret),
             ("udp://h:1?localaddr=10.0.0.1", false, E::Options("leave out everything from the question mark on")),
             ("gopher://h:1", false, E::Scheme("gopher".to_owned())),
+            ("rtmps://h/a/b", false, E::Scheme("rtmps".to_owned())),
             ("concat:a|b", false, E::Relative("concat:a|b".to_owned())),
             ("srt://h", false, E::Incomplete("srt://host:port")),
             ("srt://:9000", false, E::Incomplete("srt://host:port")),

@@ -28,6 +28,8 @@ const MARGIN_FRAMES: i64 = 1;
 pub(super) fn fits(timeline: &Timeline, seen: &Seen, now_ms: i64) -> bool {
     let Some(last) = seen.last_pts.filter(|_| seen.flowing) else { return false };
     let bound = if timeline.origin.kind == LiveSourceKind::Hls { APART_IN_SEGMENTS_MS } else { APART_MS };
+    // A timeline that follows at once on another may begin up to two segments from the present.
+    let bound = bound + 2 * i64::try_from(timeline.segment_ms()).unwrap_or_default();
     apart_ms(&timeline.clock, last, now_ms).abs() <= bound
 }
 
@@ -143,7 +145,7 @@ fn is_ready(seen: &Seen) -> bool {
 
 fn now(seen: &[Seen], source: usize, why: Why) -> Option<Turn> {
     let seen = seen.get(source)?;
-    let begin = Begin::Now { oldest: seen.oldest_pts?, last: seen.last_pts? };
+    let begin = Begin::Now { oldest: seen.recent_pts?, last: seen.last_pts? };
     seen.format.as_ref()?;
     Some(Turn { source, begin, why })
 }

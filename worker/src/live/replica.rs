@@ -442,7 +442,8 @@ impl Replica {
             tracing::error!(track = piece.track, "a rendition came without its init");
             return;
         };
-        let (hold, flaws) = (self.hold(&timeline), self.flaws.iter().copied().collect());
+        let flaws = self.wrong(&timeline);
+        let hold = self.hold(&timeline, &flaws);
         let order = Order {
             timeline,
             track: piece.track,
@@ -457,15 +458,20 @@ impl Replica {
         self.publisher.put(order).await;
     }
 
+    /// What is wrong with what is made now.
+    fn wrong(&self, timeline: &Timeline) -> Vec<Flaw> {
+        let peer = self.log.peer.borrow();
+        let behind = peer.now().and_then(|peer| Some(self.pace.lag_ms? - peer.lag_ms?));
+        let late = behind.is_some_and(|behind| behind > timeline.segment_ms() as i64 / 2);
+        self.flaws.iter().copied().chain(late.then_some(Flaw::Late)).collect()
+    }
+
     /// How long a peer that sees nothing wrong is let go first.
-    fn hold(&self, timeline: &Timeline) -> Duration {
+    fn hold(&self, timeline: &Timeline, flaws: &[Flaw]) -> Duration {
         let peer = self.log.peer.borrow();
         let healthy = peer.now().is_some_and(|peer| peer.encoding && peer.flaws.is_empty());
-        if healthy && !self.flaws.is_empty() {
-            Duration::from_millis(timeline.segment_ms() / 4)
-        } else {
-            Duration::ZERO
-        }
+        let waits = healthy && !flaws.is_empty();
+        if waits { Duration::from_millis(timeline.segment_ms() / 4) } else { Duration::ZERO }
     }
 
     fn note(&mut self, signal: Signal) {

@@ -14,7 +14,7 @@ use framemill_media::{
 };
 use framemill_schemas::{
     failure::Failure,
-    live::{LiveSource, LiveSourceKind, SourceFormat, SourceStatus},
+    live::{LiveSource, LiveSourceKind, SourceFormat, SourceStatus, WRAP_TICKS},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -35,6 +35,8 @@ const DESCRIBE_BYTES_MAX: usize = 6 * 1024 * 1024;
 const DESCRIBE_AGAIN: Duration = Duration::from_secs(2);
 /// Chunks that wait to be read; beyond it the source waits, or loses packets.
 const CHUNKS_WAITING: usize = 64;
+/// Ticks of 90 kHz that a new timeline takes of what came before it was made.
+const RECENT_TICKS: u64 = 2 * 90_000;
 /// What a rate is measured over.
 const RATE_OVER: Duration = Duration::from_secs(4);
 
@@ -78,6 +80,8 @@ pub(super) struct Seen {
     pub last_pts: Option<u64>,
     /// When its oldest entry on the tape is shown.
     pub oldest_pts: Option<u64>,
+    /// When the first entry of its last seconds is shown.
+    pub recent_pts: Option<u64>,
 }
 
 impl Source {
@@ -104,6 +108,7 @@ impl Source {
             format: state.format.clone(),
             last_pts: state.tape.last().map(|picture| picture.pts),
             oldest_pts: state.tape.oldest_entry().map(|(_, pts)| pts),
+            recent_pts: state.recent().map(|(_, pts)| pts),
         }
     }
 
@@ -152,6 +157,12 @@ pub(super) fn patience(kind: LiveSourceKind) -> Duration {
 }
 
 impl State {
+    /// The first entry of the last seconds.
+    fn recent(&self) -> Option<(Reel, u64)> {
+        let since = self.tape.last()?.pts.wrapping_sub(RECENT_TICKS) % WRAP_TICKS;
+        self.tape.entry_since(since)
+    }
+
     fn is_flowing(&self, kind: LiveSourceKind, now: Instant) -> bool {
         self.last_packet.is_some_and(|at| now.duration_since(at) < patience(kind))
     }
@@ -160,7 +171,13 @@ impl State {
     fn take(&mut self, items: Vec<TsItem>, kind: LiveSourceKind, now: Instant) {
         for item in items {
             match item {
-                TsItem::Tables(tables) => self.tape.retable(tables),
+                TsItem::Tables(tables) => {
+                    let epoch = self.tape.epoch();
+                    self.tape.retable(tables);
+                    if self.tape.epoch() != epoch {
+                        self.format = None;
+                    }
+                }
                 TsItem::Span(span) => {
                     if !self.is_flowing(kind, now) {
                         self.flowing_since = Some(now);
@@ -172,6 +189,8 @@ impl State {
                     if self.tape.epoch() != epoch {
                         tracing::warn!("the timestamps of a source jumped");
                         self.flowing_since = Some(now);
+                        // It may be another programme: it is looked at anew.
+                        self.format = None;
                     }
                 }
             }

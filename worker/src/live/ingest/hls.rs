@@ -134,13 +134,12 @@ impl<'a> Follow<'a> {
                 None => self.next().await?,
             };
             let Some(piece) = piece else { return Ok(()) };
-            if piece.init.is_some() && piece.init != self.init {
+            if let Some(init) = piece.init.as_ref().filter(|init| self.init.as_ref() != Some(*init)) {
                 // Another one cannot follow in the same copy: the source is opened anew.
                 if self.init.is_some() {
                     return Ok(());
                 }
-                self.init.clone_from(&piece.init);
-                let init = piece.init.as_ref().expect("it was looked at a moment ago");
+                self.init = Some(init.clone());
                 let page = self.ingest.reader.fetch(&self.shown, init, SEGMENT_BYTES_MAX).await?;
                 if chunks.send(page.body).await.is_err() {
                     return Ok(());
