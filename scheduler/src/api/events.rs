@@ -96,7 +96,9 @@ pub async fn of_asset(
     let place = place(&state)?;
     let after = last_event_id(&headers)?;
     let events = follow(&state, &caller, Some(&asset.tenant), after).await?;
-    let events = events.filter(move |(_, event)| std::future::ready(event.data.asset_id == Some(id))).map(|told| News::Event(Box::new(told)));
+    let events = events
+        .filter(move |(_, event)| std::future::ready(event.data.asset_id == Some(id)))
+        .map(|told| News::Event(Box::new(told)));
     let progress = state.queue.progress(id).await?.map(News::Progress);
     // Looked at only now: whatever happens from here on comes through the stream.
     let asset = state.queue.assets().get(&id.to_string()).await?;
