@@ -12,9 +12,14 @@ use framemill_media::{
     Toolchain,
     boxes::read_segment,
     encode::Via,
-    live::{LiveInput, LiveOutput, LiveRun, Tape, TsItem, TsReader, Wanted, distance, filler, ingest::describe, run},
+    live::{
+        LiveInput, LiveOutput, LiveRun, Tape, TsItem, TsReader, Wanted, distance, filler,
+        ingest::{self, Opening, describe},
+        run,
+    },
 };
 use framemill_schemas::{
+    failure::Failure,
     ladder::{AudioCodec, AudioRung, VideoCodec},
     live::{LiveClock, LiveSource, Timeline, WRAP_TICKS},
     rate::{Ratio, timescale_for},
@@ -279,5 +284,60 @@ async fn filler_takes_the_place_of_any_number() {
             }
             support::decodes(&joined, folder.path());
         }
+    }
+}
+
+/// What comes of a listener for RTMP that waits for `key`, when somebody pushes under `other`.
+async fn pushed(tools: &Toolchain, key: &str, other: &str, folder: &Path) -> (Result<(), Failure>, usize) {
+    let source = folder.join("source.ts");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let opening = Opening::Streams {
+        url: format!("rtmp://127.0.0.1:{port}/live/{key}"),
+        protocols: "rtmp,tcp",
+        format: "flv,live_flv",
+        options: ["-listen", "1"].map(str::to_owned).into(),
+        secret: Some(key.to_owned()),
+    };
+    let (bytes, mut came) = mpsc::channel(4);
+    let cancel = CancellationToken::new();
+    let listening = ingest::ingest(tools, &opening, bytes, Duration::from_secs(60), &cancel);
+    let pushing = async {
+        let to = format!("rtmp://127.0.0.1:{port}/live/{other}");
+        // Refused until the listener is there.
+        for _ in 0..100 {
+            let mut push = tokio::process::Command::from(ffmpeg());
+            push.args(["-i", source.to_str().unwrap(), "-c", "copy", "-f", "flv", &to]).kill_on_drop(true);
+            push.stderr(std::process::Stdio::null());
+            if push.status().await.unwrap().success() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let counting = async {
+        let mut count = 0;
+        while let Some(chunk) = came.recv().await {
+            count += chunk.len();
+        }
+        count
+    };
+    let listened = async { tokio::join!(listening, counting) };
+    tokio::select! {
+        done = listened => done,
+        () = async { pushing.await; std::future::pending::<()>().await } => unreachable!("it waits for ever"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_key_is_asked_for_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    stream("25/1", 50, 0, folder.path());
+    for tools in toolchains().await {
+        let (done, bytes) = pushed(&tools, "the-right-key", "the-right-key", folder.path()).await;
+        assert!(done.is_ok() && bytes > 10_000, "{done:?} {bytes}");
+        let (done, _) = pushed(&tools, "the-right-key", "a-wrong-key", folder.path()).await;
+        let failure = done.unwrap_err();
+        assert_eq!(failure.code, "source-wrong-key");
+        assert!(!format!("{failure:?}").contains("the-right-key"), "{failure:?}");
     }
 }

@@ -28,10 +28,10 @@ const TAKES: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(10);
 /// The promise: what the farm itself takes for a channel, thousandths of a core.
 const OWN_MILLI: i64 = 50;
-/// Speed below which a channel does not hold real time, thousandths of it.
-const SPEED_MILLI: u64 = 980;
 /// How much further behind a channel may be at the end than at the beginning, milliseconds.
 const LAG_MS: i64 = 500;
+/// Looks at a replica's lag, one a second, of which the smallest counts: a pause of a moment is no trend.
+const LOOKS: u32 = 5;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -63,8 +63,8 @@ pub struct Held {
     pub nats_milli: i64,
     /// What the encoders took for a channel, both of its pair, thousandths of a core.
     pub ffmpeg_milli: i64,
-    /// The slowest replica, thousandths of real time.
-    pub slowest_milli: u64,
+    /// The slowest replica over the whole time, thousandths of real time.
+    pub slowest_milli: i64,
     /// How much further behind a replica was at the end, milliseconds.
     pub lag_grew_ms: i64,
     /// Why they did not hold, for people.
@@ -93,7 +93,7 @@ pub async fn run(load: &Load, mut say: impl FnMut(String)) -> Result<Outcome> {
     let mut tried = Vec::new();
     let held = loop {
         let held = measure(&stage, &names, load.span).await?;
-        say(format!("{} channels: {}", held.channels, if held.holds { "they hold" } else { "they do not hold" }));
+        say(format!("{} channels: {}", held.channels, held.said()));
         tried.push(held.clone());
         if held.holds || names.len() == 1 {
             break held;
@@ -166,7 +166,9 @@ fn taken(stage: &Stage) -> BTreeMap<(&'static str, i32), u64> {
 async fn measure(stage: &Stage, names: &[String], span: Duration) -> Result<Held> {
     let (from, began) = (taken(stage), Instant::now());
     let before = looked_at(stage, names).await?;
+    let looked = Instant::now();
     tokio::time::sleep(span).await;
+    let between = looked.elapsed();
     let after = looked_at(stage, names).await?;
     let (to, took) = (taken(stage), began.elapsed());
     let milli = |role: &str| {
@@ -183,12 +185,13 @@ async fn measure(stage: &Stage, names: &[String], span: Duration) -> Result<Held
         packagers_milli,
         nats_milli: milli("nats"),
         ffmpeg_milli: milli("ffmpeg"),
-        slowest_milli: u64::MAX,
         ..Held::default()
     };
     for (before, after) in before.iter().zip(&after) {
         held.channel(before, after);
     }
+    let lost = held.lag_grew_ms.max(0) * 1000 / i64::try_from(between.as_millis()).unwrap_or(i64::MAX).max(1);
+    held.slowest_milli = 1000 - lost;
     held.holds = held.why.is_empty();
     Ok(held)
 }
@@ -198,10 +201,29 @@ async fn looked_at(stage: &Stage, names: &[String]) -> Result<Vec<ChannelDetail>
     for name in names {
         details.push(detail(stage, name).await?);
     }
+    for _ in 1..LOOKS {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for known in &mut details {
+            let now = detail(stage, known.channel.channel_id.as_str()).await?;
+            for replica in &mut known.replicas {
+                let lag =
+                    now.replicas.iter().find(|other| other.job_id == replica.job_id).and_then(|other| other.lag_ms);
+                replica.lag_ms = [replica.lag_ms, lag].into_iter().flatten().min();
+            }
+        }
+    }
     Ok(details)
 }
 
 impl Held {
+    /// Whether they hold, and why not, for people.
+    fn said(&self) -> String {
+        match self.why.first() {
+            None => "they hold real time".to_owned(),
+            Some(first) => format!("{} faults, the first: {first}", self.why.len()),
+        }
+    }
+
     /// What a channel came to between two looks.
     fn channel(&mut self, before: &ChannelDetail, after: &ChannelDetail) {
         let name = &after.channel.channel_id;
@@ -209,19 +231,15 @@ impl Held {
         if after.channel.state != ChannelState::Live {
             fault(format!("it is {}", after.channel.state.as_str()));
         }
-        if after.renditions.iter().any(|rendition| rendition.gaps > 0) {
-            fault("it has gaps".to_owned());
+        let gaps = |detail: &ChannelDetail| detail.renditions.iter().map(|rendition| rendition.gaps).max();
+        if gaps(after) > gaps(before) {
+            fault("it has more gaps".to_owned());
         }
         for replica in &after.replicas {
             let Some(known) = before.replicas.iter().find(|known| known.job_id == replica.job_id) else {
                 fault("a replica was replaced".to_owned());
                 continue;
             };
-            let speed = replica.speed_milli.unwrap_or_default();
-            self.slowest_milli = self.slowest_milli.min(speed);
-            if speed < SPEED_MILLI {
-                fault(format!("a replica runs at {speed} thousandths of real time"));
-            }
             let grew = replica.lag_ms.unwrap_or(i64::MAX).saturating_sub(known.lag_ms.unwrap_or(0));
             self.lag_grew_ms = self.lag_grew_ms.max(grew);
             if grew > LAG_MS {

@@ -40,6 +40,7 @@ pub(crate) use activity::Activity;
 use group::Group;
 pub(crate) use limits::COPIER_BYTES;
 pub(crate) use strays::kill_abandoned;
+pub(crate) use tail::Said;
 use tail::Tail;
 
 /// Number of the first extra pipe in the child (`pipe:100`, `pipe:101`, ...): far above what the
@@ -166,6 +167,11 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Child, Failure> {
 }
 
 impl Child {
+    /// What it says on stderr.
+    pub fn said(&self) -> Said {
+        self.tail.said()
+    }
+
     /// Runs `work`, which drives the child's pipes to their end, beside the child itself. Fails
     /// when `work` does, when cancelled, and when `activity` shows no sign of life for `stall`
     /// while the child does not compute either;

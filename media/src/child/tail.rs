@@ -51,6 +51,17 @@ impl Kept {
     }
 }
 
+/// What was said so far, for whoever waits for a word.
+#[derive(Clone, Debug)]
+pub(crate) struct Said(Arc<Mutex<Kept>>);
+
+impl Said {
+    /// Whether it was said.
+    pub fn contains(&self, words: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).text().contains(words)
+    }
+}
+
 /// Follows a stream to its end.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -78,6 +89,11 @@ impl Tail {
             }
         });
         Self { kept, flood, task }
+    }
+
+    /// What was said so far, now and later.
+    pub fn said(&self) -> Said {
+        Said(Arc::clone(&self.kept))
     }
 
     /// Returns once more was said than any child has to say.

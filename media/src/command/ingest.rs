@@ -24,18 +24,21 @@ const REMUX: [&str; 14] = [
     "1",
 ];
 
+/// How much of a source is read before its packets come, at most.
+const ANALYZE_US: &str = "2000000";
+
 /// Arguments that read a source.
 pub(crate) fn ingest(program: &Path, opening: &Opening) -> Vec<OsString> {
     let mut command = base(program);
     match opening {
-        Opening::Packets { url, protocols } => {
+        Opening::Packets { url, protocols, .. } => {
             // Bytes as they come: nothing is parsed, and no clock is unwrapped.
             command.args(["-protocol_whitelist", protocols, "-format_whitelist", "data", "-f", "data"]).input(url);
             command.args(["-map", "0", "-c", "copy", "-flush_packets", "1"]).format("data");
         }
-        Opening::Streams { url, protocols, format, options } => {
+        Opening::Streams { url, protocols, format, options, .. } => {
             command.args(["-copyts", "-protocol_whitelist", protocols]);
-            command.args(["-format_whitelist", format, "-fflags", "+nobuffer"]);
+            command.args(["-format_whitelist", format, "-analyzeduration", ANALYZE_US]);
             command.args(options).args(["-f", format.split(',').next().unwrap_or(format)]).input(url);
             command.args(REMUX).format("mpegts");
         }

@@ -25,6 +25,10 @@ use crate::{
 
 /// Bytes taken from a pipe at once.
 const READ_BYTES: usize = 64 * 1024;
+/// What ffmpeg says of a caller with another stream key.
+const WRONG_KEY: &str = "Unexpected stream";
+/// Chunks before which it has said so.
+const EARLY_CHUNKS: u32 = 64;
 /// Longest description of a stream that is read.
 const DESCRIPTION_BYTES_MAX: usize = 1024 * 1024;
 /// How long describing a stream may take without a sign of life.
@@ -39,6 +43,8 @@ pub enum Opening {
         url: String,
         /// Protocols that may be used.
         protocols: &'static str,
+        /// What must not be shown, as it stands in the address.
+        secret: Option<String>,
     },
     /// Pictures and sound of another protocol, put into packets.
     Streams {
@@ -50,6 +56,8 @@ pub enum Opening {
         format: &'static str,
         /// Options of the input.
         options: Vec<String>,
+        /// What must not be shown, as it stands in the address.
+        secret: Option<String>,
     },
     /// A file, put into packets as fast as they are taken.
     File {
@@ -69,6 +77,13 @@ impl std::fmt::Debug for Opening {
 }
 
 impl Opening {
+    fn secret(&self) -> Option<&str> {
+        match self {
+            Self::Packets { secret, .. } | Self::Streams { secret, .. } => secret.as_deref(),
+            Self::File { .. } => None,
+        }
+    }
+
     fn url(&self) -> &str {
         match self {
             Self::Packets { url, .. } | Self::Streams { url, .. } | Self::File { url } => url,
@@ -89,7 +104,10 @@ pub async fn ingest(
 ) -> Result<(), Failure> {
     let span = tracing::info_span!("ffmpeg", purpose = "ingest", ?opening);
     let outcome = copy(tools, command::ingest(tools.ffmpeg(), opening), None, bytes, stall, cancel).instrument(span);
-    outcome.await.map_err(|failure| failures::redact(failure, opening.url()))
+    outcome.await.map_err(|failure| {
+        let failure = failures::redact(failure, opening.url());
+        opening.secret().map_or(failure.clone(), |secret| failures::redact(failure, secret))
+    })
 }
 
 /// Puts fragmented MP4 into packets, with timestamps as they are: its init first, then its fragments.
@@ -123,12 +141,14 @@ async fn copy(
     };
     let mut child = child::start(start).await?;
     let stdin = child.stdin.take();
+    let said = child.said();
     let mut pipe = child.outputs.pop().expect("one was asked for");
     let stdout = child.stdout.take().expect("it was just started");
     let activity = Activity::default();
     let work = async {
         let read = async {
             let mut buffer = BytesMut::with_capacity(READ_BYTES);
+            let mut early = EARLY_CHUNKS;
             loop {
                 buffer.reserve(READ_BYTES);
                 let count = pipe.read_buf(&mut buffer).await.map_err(|error| {
@@ -138,6 +158,12 @@ async fn copy(
                     return Ok(());
                 }
                 activity.beat();
+                // It warns of another key than the one it was told, and takes what comes all the same.
+                early = early.saturating_sub(1);
+                if early > 0 && said.contains(WRONG_KEY) {
+                    return Err(Failure::input("source-wrong-key", "whoever calls does not know the stream key")
+                        .mend("give the encoder that calls the key that is stored on the workers"));
+                }
                 let hold = activity.hold();
                 let sent = bytes.send(buffer.split().freeze()).await;
                 drop(hold);

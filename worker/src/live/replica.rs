@@ -47,6 +47,10 @@ const BARREN_MAX: u32 = 5;
 const BARREN_PAUSE: Duration = Duration::from_millis(250);
 /// How much longer than a segment a timeline that only its owner can encode may stand still.
 const ORPHANED: Duration = Duration::from_secs(1);
+/// How long a run lasts at least before it is replaced: far less than its timestamps take to wrap.
+const RUN_MIN: Duration = Duration::from_secs(12 * 3600);
+/// How much longer it may last.
+const RUN_SPREAD: Duration = Duration::from_secs(6 * 3600);
 /// Pause between two tries to make a timeline.
 const TURN_AGAIN: Duration = Duration::from_millis(500);
 
@@ -338,7 +342,14 @@ impl Replica {
         active
     }
 
-    /// Ends runs that are at their end, that nobody wants, or that hang.
+    /// How long one run may last: another goes on from the tape. Replicas differ, so that they do not change at
+    /// the same moment.
+    fn run_max(&self) -> Duration {
+        let spread = self.means.place.job.uuid().as_u128() % RUN_SPREAD.as_secs() as u128;
+        RUN_MIN + Duration::from_secs(spread as u64)
+    }
+
+    /// Ends runs that are at their end, that nobody wants, that hang, or that have lasted long enough.
     async fn end_runs(&mut self, timelines: &Timelines) -> Result<(), Failure> {
         let now_ms = now_ms();
         let mut at = 0;
@@ -353,7 +364,8 @@ impl Replica {
             let waited = running.heard.elapsed().min(running.run.began.elapsed());
             let seen = self.seen_of(timeline);
             let hangs = seen.is_some_and(|seen| is_overdue(timeline, running.next(), &seen, waited, now_ms));
-            if !over && !hangs {
+            let old = running.run.began.elapsed() > self.run_max();
+            if !over && !hangs && !old {
                 at += 1;
                 continue;
             }

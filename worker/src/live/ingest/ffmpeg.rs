@@ -55,30 +55,31 @@ async fn secret(ingest: &Ingest, name: &str) -> Result<String, Failure> {
 
 /// What ffmpeg is told. Pure.
 fn opening(source: &LiveSource, address: &str, secret: Option<&str>) -> Opening {
+    let secret = secret.map(escaped);
     match source.kind {
         LiveSourceKind::Srt => {
             let mode = if source.listen { "listener" } else { "caller" };
             let mut url = format!("srt://{address}?mode={mode}&latency={SRT_LATENCY_US}&transtype=live");
-            if let Some(secret) = secret {
-                url.push_str(&format!("&passphrase={}", escaped(secret)));
+            if let Some(secret) = &secret {
+                url.push_str(&format!("&passphrase={secret}"));
             }
-            Opening::Packets { url, protocols: "srt" }
+            Opening::Packets { url, protocols: "srt", secret }
         }
         LiveSourceKind::Rtsp => {
             let url = format!("rtsp://{address}{}", path(source));
             let options = ["-rtsp_transport", "tcp"].map(str::to_owned).into();
-            Opening::Streams { url, protocols: "rtsp,tcp,rtp", format: "rtsp", options }
+            Opening::Streams { url, protocols: "rtsp,tcp,rtp", format: "rtsp", options, secret }
         }
         _ => {
             let mut url = format!("rtmp://{address}{}", path(source));
-            if let Some(secret) = secret {
-                url.push_str(&format!("/{}", escaped(secret)));
+            if let Some(secret) = &secret {
+                url.push_str(&format!("/{secret}"));
             }
             let mut options = Vec::new();
             if source.listen {
                 options.extend(["-listen", "1"].map(str::to_owned));
             }
-            Opening::Streams { url, protocols: "rtmp,tcp", format: "flv,live_flv", options }
+            Opening::Streams { url, protocols: "rtmp,tcp", format: "flv,live_flv", options, secret }
         }
     }
 }
