@@ -2,10 +2,7 @@
 //! were asked for or this machine cannot take another. Whether they hold real time, and what the farm itself
 //! takes beside its encoders.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use framemill_schemas::live::{ChannelDetail, ChannelState};
@@ -15,10 +12,11 @@ use serde_json::json;
 use super::{
     channel::Asked,
     report::{Bar, Outcome},
+    shares::Taken,
     source::Signal,
     stage::{Common, Scene, Stage},
 };
-use crate::rig::{LOOK, Member, proc};
+use crate::rig::LOOK;
 
 /// Height of the one rung, as asked for.
 const HEIGHT: u32 = 240;
@@ -63,6 +61,10 @@ pub struct Held {
     pub nats_milli: i64,
     /// What the encoders took for a channel, both of its pair, thousandths of a core.
     pub ffmpeg_milli: i64,
+    /// What the trial itself took, with the store that it serves, thousandths of a core; for all channels.
+    pub trial_milli: i64,
+    /// What everything else on this machine took, thousandths of a core: what the trial shares it with.
+    pub others_milli: i64,
     /// The slowest replica over the whole time, thousandths of real time.
     pub slowest_milli: i64,
     /// How much further behind a replica was at the end, milliseconds.
@@ -118,6 +120,8 @@ pub async fn run(load: &Load, mut say: impl FnMut(String)) -> Result<Outcome> {
         ),
         Bar::told("  NATS beside them", format!("{} thousandths of a core", held.nats_milli)),
         Bar::told("the two ffmpegs, a channel", format!("{} thousandths of a core", held.ffmpeg_milli)),
+        Bar::told("the trial itself, with its store", format!("{} thousandths of a core", held.trial_milli)),
+        Bar::told("source, and others on this machine", format!("{} thousandths of a core", held.others_milli)),
     ];
     let detail = json!({"tried": tried});
     let trial = format!("load, {} channels asked for", load.channels);
@@ -142,40 +146,16 @@ async fn is_live(stage: &Stage, name: &str) -> bool {
     false
 }
 
-/// What each kind of process took so far, milliseconds, by its number.
-fn taken(stage: &Stage) -> BTreeMap<(&'static str, i32), u64> {
-    let mut taken = BTreeMap::new();
-    let mut note = |role, pid: Option<i32>| {
-        let Some(pid) = pid else { return };
-        taken.extend(proc::cpu_ms(pid).map(|ms| ((role, pid), ms)));
-    };
-    for (member, seat) in &stage.farm.seats {
-        let role = match member {
-            Member::Scheduler(_) => "scheduler",
-            Member::Worker(_) => "worker",
-            Member::Packager(_) => "packager",
-        };
-        note(role, seat.process.pid());
-    }
-    note("nats", stage.farm.nats.process.pid());
-    stage.farm.others().iter().for_each(|found| note("ffmpeg", Some(found.pid)));
-    taken
-}
-
 /// Lets the channels run for a while, and looks at them at its beginning and its end.
 async fn measure(stage: &Stage, names: &[String], span: Duration) -> Result<Held> {
-    let (from, began) = (taken(stage), Instant::now());
+    let from = Taken::by(&stage.farm);
     let before = looked_at(stage, names).await?;
     let looked = Instant::now();
     tokio::time::sleep(span).await;
     let between = looked.elapsed();
     let after = looked_at(stage, names).await?;
-    let (to, took) = (taken(stage), began.elapsed());
-    let milli = |role: &str| {
-        let of = to.iter().filter(|((kind, _), _)| *kind == role);
-        let ms: u64 = of.filter_map(|(key, ms)| Some(ms - from.get(key)?)).sum();
-        i64::try_from(u128::from(ms) * 1000 / took.as_millis().max(1) / names.len() as u128).unwrap_or(i64::MAX)
-    };
+    let shares = Taken::by(&stage.farm).since(&from);
+    let milli = |role: &str| shares.of(role) / i64::try_from(names.len()).unwrap_or(i64::MAX);
     let (workers_milli, schedulers_milli, packagers_milli) = (milli("worker"), milli("scheduler"), milli("packager"));
     let mut held = Held {
         channels: names.len(),
@@ -185,6 +165,8 @@ async fn measure(stage: &Stage, names: &[String], span: Duration) -> Result<Held
         packagers_milli,
         nats_milli: milli("nats"),
         ffmpeg_milli: milli("ffmpeg"),
+        trial_milli: shares.of("trial"),
+        others_milli: shares.others(),
         ..Held::default()
     };
     for (before, after) in before.iter().zip(&after) {

@@ -22,6 +22,7 @@ mod playlist;
 pub mod report;
 mod rules;
 mod serve;
+mod shares;
 mod source;
 mod stage;
 mod strike;

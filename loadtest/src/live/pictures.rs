@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn numbers_are_read_from_blocks() {
         let blocks: Vec<u8> =
-            (0..BITS).map(|bit| if 0b1010_0000_0000_0011 >> bit & 1 == 1 { 220 } else { 30 }).collect();
+            (0..BITS).map(|bit| if (0b1010_0000_0000_0011 >> bit) & 1 == 1 { 220 } else { 30 }).collect();
         assert_eq!(number(&blocks), 0b1010_0000_0000_0011);
     }
 

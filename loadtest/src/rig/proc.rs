@@ -81,6 +81,20 @@ pub fn cpu_ms(pid: i32) -> Option<u64> {
     Some((user + system) * 10)
 }
 
+/// Milliseconds of processor time that everything on this machine took so far.
+pub fn machine_ms() -> Option<u64> {
+    busy_ms(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// Of the first line of `/proc/stat`: user, nice, system, idle, waiting, interrupts, more of those; guests are
+/// in the user's share.
+fn busy_ms(stat: &str) -> Option<u64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+    let fields: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let idle = fields.get(3)? + fields.get(4)?;
+    Some((fields.iter().sum::<u64>() - idle) * 10)
+}
+
 /// Sends a signal; false where there was nobody to get it.
 pub fn signal(pid: i32, signal: Signal) -> bool {
     kill(Pid::from_raw(pid), signal).is_ok()
@@ -98,6 +112,13 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn what_is_idle_or_waits_is_not_busy() {
+        assert_eq!(busy_ms("cpu  100 1 50 9000 400 2 3 4 55 0\ncpu0 1 2 3"), Some(1600));
+        assert_eq!(busy_ms("cpu0 1 2 3"), None);
+        assert!(machine_ms().is_some() && cpu_ms(std::process::id().cast_signed()).is_some());
+    }
 
     #[test]
     fn a_process_is_found_by_its_mark_until_it_is_dead() {
