@@ -115,3 +115,38 @@ for (const kind of ["hls", "dash"]) {
     assert.notEqual(findings.length, 0);
   });
 }
+
+/** Two versions of a live playlist, the second a segment later; `how` changes the text of the second. */
+function versions(name, how) {
+  const version = (first) => {
+    const segments = [0, 1, 2].map((n) => `#EXTINF:2.000000,\nt1/${first + n}.m4s\n`).join("");
+    const head = "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:2\n#EXT-X-INDEPENDENT-SEGMENTS\n";
+    return `${head}#EXT-X-MEDIA-SEQUENCE:${first}\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-MAP:URI="t1/init.mp4"\n${segments}`;
+  };
+  const folder = path.join(scratch, name, "video");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path.join(folder, "1.m3u8"), version(100));
+  writeFileSync(path.join(folder, "2.m3u8"), how(version(101)));
+  return path.join(scratch, name);
+}
+
+test("a live playlist that slides is found good", async () => {
+  const said = await judge("live-playlists.mjs", versions("slides", (text) => text));
+  assert.deepEqual(said.findings, []);
+  assert.equal(said.code, 0);
+  assert.equal(said.versions, 2);
+});
+
+const TURNS = {
+  "a media sequence that falls": (text) => text.replace("SEQUENCE:101", "SEQUENCE:99"),
+  "a target duration that changes": (text) => text.replace("DURATION:2", "DURATION:3"),
+  "a segment that is another": (text) => text.replace("t1/102.m4s", "t2/102.m4s"),
+  "a length that is no number": (text) => text.replace("#EXTINF:2.000000,", "#EXTINF:two,"),
+};
+for (const [name, how] of Object.entries(TURNS)) {
+  test(`found in a live playlist: ${name}`, async () => {
+    const { code, findings } = await judge("live-playlists.mjs", versions(name.replaceAll(" ", "-"), how));
+    assert.equal(code, 1);
+    assert.notEqual(findings.length, 0);
+  });
+}

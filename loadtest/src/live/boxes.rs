@@ -70,7 +70,10 @@ fn fragment(moof: &[u8], init: Init) -> Result<Stretch, String> {
     let time = child(traf, b"tfdt").ok_or("no tfdt")?;
     let short = || "a short box".to_owned();
     let start = match time.first() {
-        Some(1) => u64::from(word(time, 4).ok_or_else(short)?) << 32 | u64::from(word(time, 8).ok_or_else(short)?),
+        Some(1) => {
+            let (high, low) = word(time, 4).zip(word(time, 8)).ok_or_else(short)?;
+            (u64::from(high) << 32) + u64::from(low)
+        }
         _ => word(time, 4).ok_or_else(short)?.into(),
     };
     let flags = word(header, 0).ok_or_else(short)? & 0xff_ffff;

@@ -75,7 +75,9 @@ pub async fn run(kills: &Kills, mut say: impl FnMut(String)) -> Result<Outcome> 
     say(format!("on air; seed {}, {} strikes", kills.seed, strikes.len()));
     let mut findings = Vec::new();
     let mut rows = strike_all(&mut stage, &strikes, &mut findings, &mut say).await?;
-    stage.numbers(AFTER, RESTORED).await?;
+    if let Err(error) = stage.numbers(AFTER, RESTORED).await {
+        findings.push(Finding::error("off-air", "after the last strike", error, "new numbers"));
+    }
     say("the strikes are over".to_owned());
     let end_ms = now_ms();
     let events = commits::read(&stage.nats()).await?.events;
@@ -91,6 +93,7 @@ pub async fn run(kills: &Kills, mut say: impl FnMut(String)) -> Result<Outcome> 
     Ok(stage.conclude(Outcome::of(trial, bars(&rows, &verdict), detail, findings), &mut say).await)
 }
 
+/// Strikes again and again, until one is not mended.
 async fn strike_all(
     stage: &mut Stage,
     strikes: &[Strike],
@@ -111,33 +114,37 @@ async fn strike_all(
             break;
         }
         tokio::time::sleep(Duration::from_millis(planned.rest_ms)).await;
-        let struck = stage.watch.detail().and_then(|detail| strike(&stage.farm, &detail, planned));
-        let Some(struck) = struck else {
+        let Some(row) = strike_one(stage, planned).await else {
             findings.push(Finding::error("nobody-struck", &at, stage.said(), "a replica"));
             continue;
         };
-        let restored = stage.whole(Some(&struck.blow), RESTORED).await;
-        let restored_ms = restored.map(|at_ms| at_ms - struck.at_ms);
-        // A strike that broke struck nobody; there is nothing to mend.
-        let _ = struck.over.await;
-        say(format!("{at} on {}: whole after {} ms", struck.node, restored_ms.unwrap_or(-1)));
-        if restored_ms.is_none() {
+        say(format!("{at} on {}: whole after {} ms", row.node, row.restored_ms.unwrap_or(-1)));
+        let restored = row.restored_ms.is_some();
+        rows.push(row);
+        if !restored {
             findings.push(Finding::error("not-restored", &at, stage.said(), "both replicas"));
-        }
-        rows.push(Row {
-            strike: *planned,
-            node: struck.node,
-            at_ms: struck.at_ms,
-            restored_ms,
-            stood_ms: 0,
-            held: false,
-            tale: Tale::default(),
-        });
-        if restored_ms.is_none() {
             break;
         }
     }
     Ok(rows)
+}
+
+/// Strikes once, and waits until everything is mended.
+async fn strike_one(stage: &Stage, planned: &Strike) -> Option<Row> {
+    let detail = stage.watch.detail()?;
+    let struck = strike(&stage.farm, &detail, planned)?;
+    let restored = stage.whole(Some(&struck.blow), RESTORED).await;
+    // A strike that broke struck nobody; there is nothing to mend.
+    let _ = struck.over.await;
+    Some(Row {
+        strike: *planned,
+        node: struck.node,
+        at_ms: struck.at_ms,
+        restored_ms: restored.map(|at_ms| at_ms - struck.at_ms),
+        stood_ms: 0,
+        held: false,
+        tale: Tale::default(),
+    })
 }
 
 /// What each strike was followed by, until the next.

@@ -23,7 +23,7 @@ const BACK: Duration = Duration::from_millis(500);
 /// Datagrams that are tried.
 const TRIES: usize = 4;
 /// Length of a file that is played round and round, seconds.
-const LOOP_S: u64 = 60;
+const LOOP_S: u64 = 20;
 
 /// How a channel gets its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -96,6 +96,7 @@ impl Stage {
     pub async fn set(common: &Common, scene: &Scene, say: &mut impl FnMut(String)) -> Result<Self> {
         let folder = Folder::make("framemill-live-", common.folder.as_deref())?;
         let sources = folder.path.join("sources");
+        ensure!(!sources.exists(), "{} holds another run; name a new folder", folder.path.display());
         std::fs::create_dir_all(&sources).context("cannot make a folder for sources")?;
         let way = match common.way {
             Some(way) => way,

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Where a run keeps what it needs.
+/// Where a run keeps what it needs. A temporary one goes only when the run tells that it was clean: of one
+/// that breaks off, everything is there to be read.
 #[derive(Debug)]
 pub struct Folder {
     /// Where it is.
     pub path: PathBuf,
-    temporary: Option<tempfile::TempDir>,
+    temporary: bool,
 }
 
 impl Folder {
@@ -17,19 +18,19 @@ impl Folder {
     pub fn make(prefix: &str, named: Option<&Path>) -> Result<Self> {
         if let Some(path) = named {
             std::fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
-            let path = path.canonicalize()?;
-            return Ok(Self { path, temporary: None });
+            return Ok(Self { path: path.canonicalize()?, temporary: false });
         }
-        let temporary = tempfile::Builder::new().prefix(prefix).tempdir().context("no temporary folder")?;
-        Ok(Self { path: temporary.path().canonicalize()?, temporary: Some(temporary) })
+        let made = tempfile::Builder::new().prefix(prefix).tempdir().context("no temporary folder")?;
+        Ok(Self { path: made.keep().canonicalize()?, temporary: true })
     }
 
     /// Removes a temporary folder of a clean run; returns where the others are.
     pub fn end(self, clean: bool) -> Option<PathBuf> {
-        match self.temporary {
-            Some(temporary) if !clean => Some(temporary.keep()),
-            Some(_) => None,
-            None => Some(self.path),
+        if self.temporary && clean {
+            // What cannot be removed lies among temporary things.
+            let _ = std::fs::remove_dir_all(&self.path);
+            return None;
         }
+        Some(self.path)
     }
 }
