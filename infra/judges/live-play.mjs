@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Plays a channel in headless Chromium with hls.js until told to stop, and never may it stand still.
+// Plays a channel in headless Chromium with hls.js until told to stop; it may never run out of pictures.
 //
 //   live-play.mjs URL [--timeout SECONDS]      URL of the channel's entry playlist; ends when stdin does
 //
@@ -25,14 +25,28 @@ function options() {
   }
 }
 
-/** In the page: plays `url` until `window.stopPlaying`, and answers what was seen. */
+/**
+ * In the page: plays `url` until `window.stopPlaying`, and answers what was seen. A player that has pictures in hand
+ * and does not show them is on a slow machine (`slow`); one that has none was let down by the stream (`dry`).
+ */
 async function playOn({ url, timeout_ms }) {
   const FIRST_MS = 30_000;
   const STILL_MS = 400;
+  const DRY_MS = 200;
   const findings = [];
   const video = document.getElementById("video");
   const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
-  const seen = { still_ms: 0, waits: 0 };
+  const seen = { still_ms: 0, starved_ms: 0, dry: 0, slow: 0, ahead_ms: null };
+  const ahead = () => {
+    const { buffered, currentTime } = video;
+    for (let at = 0; at < buffered.length; at += 1) {
+      if (buffered.start(at) <= currentTime + 0.05 && currentTime <= buffered.end(at)) {
+        return Math.round((buffered.end(at) - currentTime) * 1000);
+      }
+    }
+    return 0;
+  };
+  const wait = () => (seen[ahead() < DRY_MS ? "dry" : "slow"] += 1);
   let player = { errors: [], stalls: [] };
   try {
     player = await window.judgePlayers.hls(video, url);
@@ -43,23 +57,29 @@ async function playOn({ url, timeout_ms }) {
       await pause();
     }
     const begin = video.currentTime;
-    video.addEventListener("waiting", () => (seen.waits += 1));
+    player.stalls.length = 0;
+    video.addEventListener("waiting", wait);
     const deadline = performance.now() + timeout_ms;
     let [at, since] = [video.currentTime, performance.now()];
     while (!window.stopPlaying && !video.ended && performance.now() < deadline) {
       await pause();
       const now = performance.now();
       if (video.error) throw new Error(`media error: ${video.error.message}`);
+      const in_hand = ahead();
+      seen.ahead_ms = Math.min(seen.ahead_ms ?? in_hand, in_hand);
       if (video.currentTime !== at) [at, since] = [video.currentTime, now];
-      seen.still_ms = Math.max(seen.still_ms, Math.round(now - since));
+      const still = Math.round(now - since);
+      seen.still_ms = Math.max(seen.still_ms, still);
+      if (in_hand < DRY_MS) seen.starved_ms = Math.max(seen.starved_ms, still);
     }
     seen.played_s = video.currentTime - begin;
   } catch (error) {
     findings.push(String(error.message ?? error));
   }
-  if (seen.still_ms > STILL_MS) findings.push(`it stood still for ${seen.still_ms} ms`);
-  if (seen.waits > 0) findings.push(`it waited for more ${seen.waits} times`);
-  findings.push(...player.stalls.map((stall) => `stall: ${stall}`), ...player.errors.map((error) => `error: ${error}`));
+  if (seen.starved_ms > STILL_MS) findings.push(`it had nothing to show for ${seen.starved_ms} ms`);
+  if (seen.dry > 0) findings.push(`it ran dry ${seen.dry} times`);
+  findings.push(...player.errors.map((error) => `error: ${error}`));
+  seen.stalls = player.stalls;
   const quality = video.getVideoPlaybackQuality();
   seen.frames_decoded = quality.totalVideoFrames;
   seen.frames_dropped = quality.droppedVideoFrames;

@@ -52,9 +52,10 @@ pub struct Kills {
     /// Decides what happens when; the same one strikes the same way again [default: one that is new]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Serve what viewers read on loopback, for a player before the trial; the address is told
-    #[arg(long)]
-    pub serve: bool,
+    /// Folder of the outside judges with their packages (infra/judges of the source tree), run by node: hls.js in
+    /// a browser plays all the time, hls-parser reads every playlist
+    #[arg(long, value_name = "DIR")]
+    pub judges: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
 }

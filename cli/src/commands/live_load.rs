@@ -38,7 +38,7 @@ async fn trial(global: &Global, args: args::Live) -> Result<Outcome, CliError> {
     let ended = match args {
         args::Live::Kills(args) => {
             let (seed, strikes) = (seed(args.seed), size(args.kills));
-            let kills = kills::Kills { common: common(global, args.common)?, seed, strikes, serve: args.serve };
+            let kills = kills::Kills { common: common(global, args.common)?, seed, strikes, judges: args.judges };
             kills::run(&kills, say).await
         }
         args::Live::BothLost(args) => {

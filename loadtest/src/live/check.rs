@@ -1,20 +1,15 @@
 //! `loadtest live check`: a channel's playlists over a long time, with a change of its ladder in the middle;
 //! by our rules as they come, and by another's parser afterwards.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result};
-use framemill_schemas::finding::Finding;
+use anyhow::Result;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use super::{
     channel::Asked,
     judge::{Leave, judge},
+    judges::parse,
     report::{Bar, Outcome},
     stage::{Common, Scene, Stage},
 };
@@ -54,18 +49,14 @@ pub async fn run(check: &Check, mut say: impl FnMut(String)) -> Result<Outcome> 
     let verdict = judge(&check.common.programs.ffmpeg, &seen, stage.source.numbers, leave).await?;
     findings.extend(seen.findings.iter().chain(&verdict.findings).cloned());
     let versions: u64 = seen.tracks.values().map(|track| track.versions).sum();
-    let outside = match &check.judges {
-        Some(judges) => Some(others(judges, &stage.look.archive.join("versions"), &mut findings).await?),
-        None => None,
+    let (others, outside) = match &check.judges {
+        Some(judges) => parse(judges, &stage.look.versions(), &mut findings).await?,
+        None => (vec![Bar::told("hls-parser, strict", "not run: no --judges")], Value::Null),
     };
     let breaks = verdict.discontinuities;
-    let bars = vec![
+    let mut bars = vec![
         Bar::told("versions of playlists", versions),
         Bar::none("versions that break our rules", seen.findings.len() as u64),
-        outside.as_ref().map_or_else(
-            || Bar::told("hls-parser, strict", "not run: no --judges"),
-            |said| Bar::none("versions that hls-parser refuses", said["refused"].as_u64().unwrap_or(u64::MAX)),
-        ),
         Bar::told("numbers", verdict.numbers),
         Bar::none("numbers missing", verdict.missing_numbers),
         Bar::none("gaps", verdict.gaps),
@@ -73,26 +64,8 @@ pub async fn run(check: &Check, mut say: impl FnMut(String)) -> Result<Outcome> 
         Bar::none("pictures missing", verdict.missing_pictures),
         Bar::none("pictures repeated", verdict.repeated_pictures),
     ];
+    bars.extend(others);
     let trial = format!("check over {} s", check.span.as_secs());
     let detail = json!({"verdict": verdict, "outside": outside});
     Ok(stage.conclude(Outcome::of(trial, bars, detail, findings), &mut say).await)
-}
-
-/// Lets the outside judge read every version.
-async fn others(judges: &Path, versions: &Path, findings: &mut Vec<Finding>) -> Result<Value> {
-    let ended = Command::new("node")
-        .arg(judges.join("live-playlists.mjs"))
-        .arg(versions)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .context("cannot start node")?;
-    let said: Value = serde_json::from_slice(&ended.stdout).with_context(|| {
-        format!("the outside judge said nothing: {}", String::from_utf8_lossy(&ended.stderr).trim())
-    })?;
-    for one in said["findings"].as_array().into_iter().flatten() {
-        let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
-        findings.push(Finding::error("hls-parser", text("at"), text("what"), "nothing to complain of"));
-    }
-    Ok(said)
 }

@@ -1,7 +1,7 @@
 //! `loadtest live kills`: one replica of a channel is struck again and again, each time after both are
 //! there again, and no viewer may notice.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use framemill_schemas::finding::Finding;
@@ -12,6 +12,7 @@ use super::{
     channel::{Asked, SEGMENT_MS},
     faults::{Kind, Strike, plan},
     judge::{Leave, judge},
+    judges::{Player, parse},
     report::{Bar, Outcome},
     stage::{Common, Scene, Stage},
     strike::strike,
@@ -40,8 +41,8 @@ pub struct Kills {
     pub seed: u64,
     /// How many strikes.
     pub strikes: usize,
-    /// Whether what viewers read is served, for a player before the trial.
-    pub serve: bool,
+    /// Folder of the outside judges: a player before the trial, and a parser of its playlists.
+    pub judges: Option<PathBuf>,
 }
 
 /// A strike, and what came of it.
@@ -69,9 +70,10 @@ pub async fn run(kills: &Kills, mut say: impl FnMut(String)) -> Result<Outcome> 
     let mut stage = Stage::set(&kills.common, &Scene::default(), &mut say).await?;
     let uri = stage.source.uri.clone();
     stage.air(&Asked::pair(&uri)).await?;
-    if kills.serve {
-        stage.serve(&mut say).await?;
-    }
+    let player = match &kills.judges {
+        Some(judges) => Some(Player::begin(judges, &stage.serve().await?, &stage.look.folder).await?),
+        None => None,
+    };
     say(format!("on air; seed {}, {} strikes", kills.seed, strikes.len()));
     let mut findings = Vec::new();
     let mut rows = strike_all(&mut stage, &strikes, &mut findings, &mut say).await?;
@@ -80,6 +82,12 @@ pub async fn run(kills: &Kills, mut say: impl FnMut(String)) -> Result<Outcome> 
     }
     say("the strikes are over".to_owned());
     let end_ms = now_ms();
+    let (mut others, mut said) = (Vec::new(), serde_json::Map::new());
+    if let Some(player) = player {
+        let (bars, account) = player.end(&mut findings).await?;
+        others.extend(bars);
+        said.insert("player".to_owned(), account);
+    }
     let events = commits::read(&stage.nats()).await?.events;
     settle(&stage, &mut rows, &events, end_ms, &mut findings);
     findings.extend(stage.leave().await?);
@@ -88,9 +96,16 @@ pub async fn run(kills: &Kills, mut say: impl FnMut(String)) -> Result<Outcome> 
     let verdict = judge(&kills.common.programs.ffmpeg, &seen, stage.source.numbers, Leave::default()).await?;
     findings.extend(seen.findings.iter().cloned());
     findings.extend(verdict.findings.iter().cloned());
-    let detail = json!({"seed": kills.seed, "strikes": rows, "verdict": verdict});
+    if let Some(judges) = &kills.judges {
+        let (bars, account) = parse(judges, &stage.look.versions(), &mut findings).await?;
+        others.extend(bars);
+        said.insert("playlists".to_owned(), account);
+    }
+    let detail = json!({"seed": kills.seed, "strikes": rows, "verdict": verdict, "others": said});
     let trial = format!("kills, seed {}", kills.seed);
-    Ok(stage.conclude(Outcome::of(trial, bars(&rows, &verdict), detail, findings), &mut say).await)
+    let mut bars = bars(&rows, &verdict);
+    bars.extend(others);
+    Ok(stage.conclude(Outcome::of(trial, bars, detail, findings), &mut say).await)
 }
 
 /// Strikes again and again, until one is not mended.

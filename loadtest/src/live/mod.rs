@@ -2,7 +2,7 @@
 //! struck, and what viewers got is judged to the last picture.
 //!
 //! `source` makes what is sent, `stage` puts it on air, `viewer` reads as a viewer does, `watch` asks the
-//! farm, `judge` and `rules` judge what was seen, `report` says what came of it. Each trial is a file of its
+//! farm, `judge` and `rules` judge what was seen, `judges` has others judge it, `report` says what came of it. Each trial is a file of its
 //! own.
 
 pub mod align;
@@ -13,6 +13,7 @@ pub mod check;
 pub mod control;
 mod faults;
 mod judge;
+mod judges;
 pub mod kills;
 pub mod latency;
 pub mod load;

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     channel::Asked,
     report::{Bar, Outcome},
-    serve::serve,
+    serve::{Origin, serve},
     source::{Signal, Source, Way, has_multicast},
     viewer::{Look, Viewer},
     watch::{Blow, Watch, is_whole},
@@ -31,9 +31,6 @@ const ANSWER: Duration = Duration::from_secs(20);
 const WHOLE: Duration = Duration::from_secs(90);
 /// How long children may take to end once nobody wants them.
 const ENDS: Duration = Duration::from_secs(30);
-/// How long a player may take to come, and segments it then has: those it begins with, and more.
-const PLAYER: Duration = Duration::from_secs(120);
-const BEGUN: u64 = 10;
 /// How long an encoder may show no progress, seconds.
 const STALL_S: u64 = 15;
 
@@ -147,16 +144,9 @@ impl Stage {
         self.farm.api.post(&format!("{path}/start"), ANSWER).await
     }
 
-    /// Hands out what viewers read, tells where, and waits until a player has begun.
-    pub async fn serve(&self, say: &mut impl FnMut(String)) -> Result<()> {
-        let origin = serve(self.farm.store.clone(), self.stop.clone()).await?;
-        say(format!("viewers are served at {}/{}/master.m3u8", origin.address, self.look.folder));
-        let deadline = Instant::now() + PLAYER;
-        while origin.segments() < BEGUN {
-            ensure!(Instant::now() < deadline, "no player came within {} s", PLAYER.as_secs());
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
+    /// Hands out what viewers read, on loopback.
+    pub async fn serve(&self) -> Result<Origin> {
+        serve(self.farm.store.clone(), self.stop.clone()).await
     }
 
     /// Puts a channel on air and waits until all its replicas work; begins to look.

@@ -98,6 +98,13 @@ pub struct Look {
     pub every: Duration,
 }
 
+impl Look {
+    /// Where every version of each playlist is kept.
+    pub fn versions(&self) -> PathBuf {
+        self.archive.join("versions")
+    }
+}
+
 impl Viewer {
     /// What was seen so far.
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -141,7 +148,7 @@ impl Viewer {
         };
         let text = String::from_utf8_lossy(&object.body).into_owned();
         let Some((count, new)) = self.version(name, &text, at_ms) else { return };
-        let kept = look.archive.join(format!("versions/{name}/{count:06}.m3u8"));
+        let kept = look.versions().join(format!("{name}/{count:06}.m3u8"));
         if let Err(error) = write(&kept, text.as_bytes()).await {
             tracing::warn!(%error, "a version of a playlist is not kept");
         }
