@@ -112,7 +112,7 @@ pub(super) fn turn(facts: &Facts<'_>) -> Option<Turn> {
     let current = last.source as usize;
     let flowing = seen.get(current).is_some_and(|seen| seen.flowing);
     if flowing && facts.orphaned {
-        return now(seen, current, Why::Owner);
+        return after(seen, current, Why::Owner);
     }
     let return_after = Duration::from_secs(edition.return_after_s.into());
     let better = seen.iter().take(current).position(|seen| is_ready(seen) && seen.steady >= return_after);
@@ -129,7 +129,7 @@ pub(super) fn turn(facts: &Facts<'_>) -> Option<Turn> {
         return now(seen, current, Why::Jump);
     }
     if !flowing {
-        return best(seen).and_then(|source| now(seen, source, Why::Lost));
+        return best(seen).and_then(|source| after(seen, source, Why::Lost));
     }
     None
 }
@@ -148,6 +148,13 @@ fn now(seen: &[Seen], source: usize, why: Why) -> Option<Turn> {
     let begin = Begin::Now { oldest: seen.recent_pts?, last: seen.last_pts? };
     seen.format.as_ref()?;
     Some(Turn { source, begin, why })
+}
+
+/// The same, from where the last timeline broke off.
+fn after(seen: &[Seen], source: usize, why: Why) -> Option<Turn> {
+    let turn = now(seen, source, why)?;
+    let Begin::Now { oldest: recent, last } = turn.begin else { return Some(turn) };
+    Some(Turn { begin: Begin::After { oldest: seen[source].oldest_pts?, recent, last }, ..turn })
 }
 
 /// The same, a little ahead where the last timeline still `goes_on`.

@@ -29,6 +29,16 @@ pub(super) enum Begin {
         /// The last picture it has, which is being shown now.
         last: u64,
     },
+    /// Where the last timeline broke off: its source, or whoever encoded it, is lost, and the tape of the one that
+    /// takes over reaches back to there. As `Now` with the pictures since `recent` where it does not.
+    After {
+        /// The first picture on the tape, in the source's ticks.
+        oldest: u64,
+        /// The first one of the last seconds.
+        recent: u64,
+        /// The last picture it has, which is being shown now.
+        last: u64,
+    },
     /// A little ahead, while the last timeline goes on: `last` is shown now.
     Soon {
         /// In the source's ticks.
@@ -101,6 +111,11 @@ pub(super) fn timeline(ground: Ground<'_>, begin: Begin) -> Result<Timeline, Fai
         (Begin::Now { oldest, last: shown }, before) => {
             begin_now(&mut made, before, ground.free, now_frame, oldest, shown)
         }
+        (Begin::After { oldest, recent, last: shown }, before) => {
+            if !begin_after(&mut made, before, ground.free, now_frame, oldest, shown) {
+                begin_now(&mut made, before, ground.free, now_frame, recent, shown);
+            }
+        }
         // Nothing to be ahead of.
         (Begin::Ahead | Begin::Soon { .. }, None) => {
             made.first = now_frame / u64::from(segment_frames);
@@ -115,6 +130,23 @@ fn begin_ahead(made: &mut Timeline, last: &Timeline, ground: &Ground<'_>) {
     let current = last.number_of(frame_at_ms(ground.now_ms, last.clock.rate).cast_signed());
     made.first = (current + NOTICE).max(ground.free + 1);
     made.first_frame = carried(last, made.first, made);
+}
+
+/// Maps the picture that is shown now to the present, and begins with the very next number: what was shown when
+/// the last timeline broke off. Answers whether the tape holds it.
+fn begin_after(
+    made: &mut Timeline,
+    before: Option<&Timeline>,
+    free: u64,
+    now_frame: u64,
+    oldest: u64,
+    shown: u64,
+) -> bool {
+    let Some(before) = before else { return false };
+    made.clock = LiveClock { rate: made.clock.rate, pts: shown, frame: now_frame };
+    made.first = free.max(before.first + 1);
+    made.first_frame = carried(before, made.first, made);
+    made.clock.frame_of(oldest, now_frame) <= made.first_frame.cast_signed()
 }
 
 /// Maps the picture that is shown now to the present, and begins with the first number that is whole. One

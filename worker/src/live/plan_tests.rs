@@ -99,6 +99,40 @@ fn a_jump_leaves_no_number_out() {
 }
 
 #[test]
+fn who_takes_over_goes_on_where_the_other_broke_off() {
+    let before =
+        make(&edition(1, 4000), &format((25, 1)), &Timelines::default(), 0, NOW_MS, now_begin((25, 1), 900_000));
+    let timelines = Timelines::default().with(before.clone());
+    let last = 5_000_000_000;
+    let seconds = |seconds: u64| last - seconds * 90_000;
+    for (elapsed, held_s, holds) in [(60_000, 30, true), (62_700, 30, true), (62_700, 9, true), (62_700, 3, false)] {
+        let now_ms = NOW_MS + elapsed;
+        // Two segments ago the last number was committed.
+        let free = before.number_of(frame_at_ms(now_ms, before.clock.rate).cast_signed()) - 1;
+        let begin = Begin::After { oldest: seconds(held_s), recent: seconds(2), last };
+        let made = make(&edition(1, 4000), &format((25, 1)), &timelines, free, now_ms, begin);
+        let near = frame_at_ms(now_ms, made.clock.rate);
+        let start = made.clock.pts_of(made.first_frame.cast_signed());
+        if holds {
+            assert_eq!(made.first, free, "no number is left out");
+            assert_eq!(made.frames_of(free), before.frames_of(free));
+            assert_eq!(made.clock.frame_of(last, near), near.cast_signed(), "the present is now");
+            assert!(start >= seconds(held_s), "the tape holds its first picture");
+        } else {
+            let recent = make(
+                &edition(1, 4000),
+                &format((25, 1)),
+                &timelines,
+                free,
+                now_ms,
+                Begin::Now { oldest: seconds(2), last },
+            );
+            assert_eq!(made, recent, "as after a jump");
+        }
+    }
+}
+
+#[test]
 fn after_a_long_absence_numbers_go_on_with_the_time() {
     let before =
         make(&edition(1, 4000), &format((25, 1)), &Timelines::default(), 0, NOW_MS, now_begin((25, 1), 900_000));
