@@ -66,6 +66,7 @@ async fn try_out(tools: &Toolchain, song: Song, cancel: &CancellationToken) -> R
     let start = Start {
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),
+        cgroups: tools.cgroups(),
         nice: None,
         args: command::canary(tools.ffmpeg(), song),
         outputs: 0,

@@ -70,6 +70,7 @@ async fn run(
     let start = Start {
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),
+        cgroups: tools.cgroups(),
         // A chunk that waits for its check delays nobody; an encoder that waits delays everything.
         nice: tools.nice(),
         args: command::decode(tools.ffmpeg(), media),

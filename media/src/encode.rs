@@ -178,6 +178,7 @@ async fn run<C: Cutter>(
     let start = Start {
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),
+        cgroups: tools.cgroups(),
         nice: None,
         args,
         outputs: cutters.len(),

@@ -45,6 +45,7 @@ async fn wrapper(misbehaves: &str) -> Wrapper {
         ffmpeg: Some(path),
         ffprobe: std::env::var_os("FRAMEMILL_FFMPEG__FFPROBE").map(PathBuf::from),
         stall_s: 1,
+        ..FfmpegConfig::default()
     };
     let tools = Toolchain::find(&config).await.unwrap();
     Wrapper { folder, tools }

@@ -172,6 +172,11 @@ impl Settings {
                 .at("ffmpeg.stall_s")
                 .mend("use 5 to 3600 seconds"));
         }
+        if !(256..=1024 * 1024).contains(&self.ffmpeg.memory_mb) {
+            return Err(CliError::usage("a bound on memory that is out of range")
+                .at("ffmpeg.memory_mb")
+                .mend("use 256 to 1048576 megabytes"));
+        }
         if self.nats.replicas.is_some_and(|replicas| !matches!(replicas, 1 | 3 | 5)) {
             return Err(CliError::usage("a number of copies that is no majority")
                 .at("nats.replicas")

@@ -10,6 +10,7 @@
 //! Never here: what the child is for.
 
 mod activity;
+mod cgroup;
 mod cpu;
 mod group;
 mod launch;
@@ -37,6 +38,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use activity::Activity;
+use cgroup::Cell;
+pub(crate) use cgroup::Cgroups;
 use group::Group;
 pub(crate) use limits::COPIER_BYTES;
 pub(crate) use strays::kill_abandoned;
@@ -70,6 +73,8 @@ pub(crate) struct Start<'a> {
     pub stdin: bool,
     /// Bytes of address space it may have; as many as it asks for where left out.
     pub address_space: Option<u64>,
+    /// Where its control group is made, where it gets one.
+    pub cgroups: Option<&'a Cgroups>,
 }
 
 /// A running child.
@@ -77,6 +82,7 @@ pub(crate) struct Child {
     child: tokio::process::Child,
     group: Group,
     strays: Strays,
+    cell: Option<Cell>,
     tail: Tail,
     pub stdin: Option<ChildStdin>,
     pub stdout: Option<ChildStdout>,
@@ -159,11 +165,17 @@ pub(crate) async fn start(start: Start<'_>) -> Result<Child, Failure> {
     command.env(strays::MARK, &mark);
     command.fd_mappings(mappings).expect("the numbers are distinct");
     let mut child = launch::launch(command).await.map_err(fault)?;
-    limits::set(child.id(), start.address_space);
     let group = Group::of(&child);
+    limits::set(child.id(), start.address_space);
+    let cell = start.cgroups.zip(child.id()).map(|(cgroups, id)| cgroups.enter(id)).transpose();
+    // Dropped, the child is killed.
+    let cell = cell.map_err(|error| {
+        Failure::new(Class::Resource, "cgroup-refused", format!("{name} cannot be given a control group: {error}"))
+            .mend("see whether the folder in ffmpeg.cgroup still belongs to this process")
+    })?;
     let strays = Strays { mark, leader: child.id().and_then(|id| i32::try_from(id).ok()), done: false };
     let tail = Tail::follow(child.stderr.take().expect("stderr is piped"));
-    Ok(Child { stdin: child.stdin.take(), stdout: child.stdout.take(), outputs, child, group, strays, tail })
+    Ok(Child { stdin: child.stdin.take(), stdout: child.stdout.take(), outputs, child, group, strays, cell, tail })
 }
 
 impl Child {
@@ -222,6 +234,7 @@ impl Child {
             Ok(done) => done,
             Err(failure) => {
                 self.stop().await;
+                self.within_memory()?;
                 return Err(if failure.evidence.is_none() {
                     failure.evidence(self.tail.text().await)
                 } else {
@@ -240,7 +253,16 @@ impl Child {
         };
         self.group.kill();
         self.strays.kill().await;
+        self.within_memory()?;
         Ok((done, Exit { status, stderr: self.tail.text().await }))
+    }
+
+    /// Fails where it was killed because it needed more memory than it may have.
+    fn within_memory(&self) -> Result<(), Failure> {
+        let Some(bytes) = self.cell.as_ref().and_then(Cell::exceeded) else { return Ok(()) };
+        let reason = format!("ffmpeg needed more than the {} MB of memory it may have", bytes >> 20);
+        Err(Failure::new(Class::Resource, "ffmpeg-out-of-memory", reason)
+            .mend("raise ffmpeg.memory_mb, or give the ladder fewer or smaller rungs"))
     }
 
     /// Ends the whole group: asked first, killed after [`GRACE`]. Returns when it is dead.

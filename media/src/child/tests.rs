@@ -32,6 +32,7 @@ impl Script {
         let setpriv = Path::new("/usr/bin/setpriv");
         let setpriv = setpriv.exists().then_some(setpriv);
         super::start(Start {
+            cgroups: None,
             program: &self.path,
             setpriv,
             nice: None,
@@ -209,6 +210,7 @@ async fn what_does_not_exist_is_a_failure_of_this_machine() {
     let start = Start {
         program: Path::new("/nonexistent"),
         setpriv: None,
+        cgroups: None,
         nice: None,
         args: Vec::new(),
         outputs: 0,

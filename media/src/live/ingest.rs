@@ -133,6 +133,7 @@ async fn copy(
     let start = Start {
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),
+        cgroups: tools.cgroups(),
         nice: None,
         args,
         outputs: 1,
@@ -204,6 +205,7 @@ pub async fn describe(
     let start = Start {
         program: tools.ffprobe(),
         setpriv: tools.setpriv(),
+        cgroups: tools.cgroups(),
         nice: None,
         args: command::describe_stream(),
         outputs: 0,

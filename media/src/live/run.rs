@@ -136,6 +136,7 @@ async fn encode(
     let start = Start {
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),
+        cgroups: tools.cgroups(),
         nice: None,
         args: command::live(tools.ffmpeg(), timeline, feed, sound_start(timeline, run.first), run.via),
         outputs: pictures + sounds + 2,

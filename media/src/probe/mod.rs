@@ -61,6 +61,7 @@ impl Source<'_> {
         Start {
             program: self.tools.ffprobe(),
             setpriv: self.tools.setpriv(),
+            cgroups: self.tools.cgroups(),
             nice: None,
             args,
             outputs: 0,

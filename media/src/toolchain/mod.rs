@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    child::{Start, capture},
+    child::{Cgroups, Start, capture},
     encoder::Encoder,
 };
 
@@ -31,16 +31,23 @@ pub struct FfmpegConfig {
     /// computes in silence gets fifteen times as long. Slow presets at large sizes need seconds
     /// for a picture; a hung one needs for ever.
     pub stall_s: u64,
+    /// A control group (cgroup v2) that belongs to this process and gives memory and pids to those below
+    /// it: each child gets one of its own there. No groups where left out.
+    pub cgroup: Option<PathBuf>,
+    /// Memory of one child, megabytes, where there are groups.
+    pub memory_mb: u64,
 }
 
 impl Default for FfmpegConfig {
     fn default() -> Self {
-        Self { ffmpeg: None, ffprobe: None, stall_s: STALL_S }
+        Self { ffmpeg: None, ffprobe: None, stall_s: STALL_S, cgroup: None, memory_mb: MEMORY_MB }
     }
 }
 
 /// Default of `stall_s`.
 const STALL_S: u64 = 120;
+/// Default of `memory_mb`: several rungs of 2160p with a long look ahead need half of it.
+const MEMORY_MB: u64 = 8192;
 
 /// Why no ffmpeg can be used. Each is a sentence with its mend.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +74,17 @@ pub enum ToolchainError {
         tool: String,
         /// What it says.
         version: String,
+    },
+    /// Children cannot be put into control groups.
+    #[error(
+        "{folder} cannot hold the control groups of ffmpeg: {why}; let systemd delegate one (Delegate=yes) and enable \
+         memory and pids in it, or leave out ffmpeg.cgroup"
+    )]
+    NoGroups {
+        /// The folder.
+        folder: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// Built without something that is needed.
     #[error("{tool} {version} was built without {missing}; install a full build, or point [ffmpeg] at one")]
@@ -96,6 +114,7 @@ struct Inner {
     stall: Duration,
     version: String,
     encoders: BTreeSet<String>,
+    cgroups: Option<Cgroups>,
 }
 
 /// A checked ffmpeg and ffprobe. Cheap to clone.
@@ -132,8 +151,10 @@ impl Toolchain {
                 encoders = names;
             }
         }
+        let cgroups = config.cgroup.as_deref().map(|folder| groups(folder, config.memory_mb)).transpose()?;
         let stall = Duration::from_secs(config.stall_s.max(1));
-        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, nice: on_path("nice"), stall, version, encoders })))
+        let nice = on_path("nice");
+        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, nice, stall, version, encoders, cgroups })))
     }
 
     /// What ffmpeg calls its version.
@@ -163,6 +184,11 @@ impl Toolchain {
         self.0.stall
     }
 
+    /// Where children's control groups are made.
+    pub(crate) fn cgroups(&self) -> Option<&Cgroups> {
+        self.0.cgroups.as_ref()
+    }
+
     /// Starts a child that yields to the encoders, where there is one.
     pub(crate) fn nice(&self) -> Option<&Path> {
         self.0.nice.as_deref()
@@ -175,6 +201,11 @@ fn locate(tool: &'static str, configured: Option<&Path>) -> Result<PathBuf, Tool
         Some(path) => Err(unusable(tool, &path.display().to_string(), "there is no such program")),
         None => on_path(tool).ok_or_else(|| unusable(tool, tool, "it is not on PATH")),
     }
+}
+
+fn groups(folder: &Path, memory_mb: u64) -> Result<Cgroups, ToolchainError> {
+    Cgroups::below(folder, memory_mb << 20)
+        .map_err(|why| ToolchainError::NoGroups { folder: folder.display().to_string(), why })
 }
 
 fn unusable(key: &'static str, tool: &str, why: &str) -> ToolchainError {
@@ -204,6 +235,7 @@ async fn ask(
         outputs: 0,
         stdin: false,
         address_space: None,
+        cgroups: None,
     };
     let tool = program.display().to_string();
     let (stdout, exit) = capture(start, ANSWER_BYTES_MAX, ANSWER, &CancellationToken::new())

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Ingest,
     address::{called, waited_at},
+    gate::{From, Gate},
 };
 
 /// How long a source that is called may be silent before it is called again.
@@ -26,7 +27,14 @@ const SECRET_BYTES_MAX: usize = 512;
 const SRT_LATENCY_US: u32 = 200_000;
 
 pub(super) async fn open(ingest: &Ingest, source: &LiveSource, chunks: mpsc::Sender<Bytes>) -> Result<(), Failure> {
-    let address = if source.listen { waited_at(source)? } else { called(ingest, source).await? };
+    let from = From::of(source);
+    // It stands for as long as the source is open.
+    let gate = if source.listen && !from.is_anybody() { Some(Gate::before(source, from).await?) } else { None };
+    let address = match &gate {
+        Some(gate) => gate.behind,
+        None if source.listen => waited_at(source)?,
+        None => called(ingest, source).await?,
+    };
     let secret = match &source.secret {
         Some(name) => Some(secret(ingest, name).await?),
         None => None,

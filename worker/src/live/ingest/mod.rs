@@ -7,6 +7,7 @@
 mod address;
 mod ffmpeg;
 mod file;
+mod gate;
 mod hls;
 mod playlist;
 mod udp;

@@ -14,7 +14,7 @@ use framemill_schemas::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::UdpSocket, sync::mpsc};
 
-use super::{Ingest, address::waited_at};
+use super::{Ingest, address::waited_at, gate::From};
 
 /// Largest datagram that is taken: IP allows no more.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
@@ -25,7 +25,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn open(_: &Ingest, source: &LiveSource, chunks: mpsc::Sender<Bytes>) -> Result<(), Failure> {
     let at = waited_at(source)?;
-    let from: Vec<IpAddr> = source.from.iter().filter_map(|address| address.parse().ok()).collect();
+    let from = From::of(source);
     let socket = listen(at).map_err(|error| {
         Failure::new(Class::Resource, "source-not-bound", format!("{source} cannot be listened at: {error}"))
             .mend("free the port, or give the channel an address of this machine")
@@ -42,7 +42,7 @@ pub(super) async fn open(_: &Ingest, source: &LiveSource, chunks: mpsc::Sender<B
             }
         };
         let datagram = buffer.split().freeze();
-        if !from.is_empty() && !from.contains(&peer.ip()) {
+        if !from.lets_through(peer.ip()) {
             continue;
         }
         let packets = if source.kind == LiveSourceKind::Rtp { payload(&datagram) } else { Some(datagram) };

@@ -1,0 +1,55 @@
+//! Filler for numbers that nobody can make, because no source comes.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use framemill_schemas::live::Timelines;
+
+use super::{
+    super::publish::{Init, Order, now_ms},
+    Replica,
+};
+
+impl Replica {
+    /// Filler for a number that nobody can make: no source is there, and its time is over.
+    pub(super) async fn fill(&mut self, timelines: &Timelines) {
+        let Some(last) = timelines.last().cloned() else { return };
+        let lost = self.seen_of(&last).is_none_or(|seen| !seen.flowing);
+        let free = self.log.head.borrow().free().max(last.first);
+        if !lost || self.log.head.borrow().last.is_none() || self.peer_is_fine(timelines) {
+            return;
+        }
+        let segment_ms = last.segment_ms() as i64;
+        let lag_ms = self.pace.lag_ms.unwrap_or(1000).clamp(0, 2 * segment_ms);
+        let due = last.time_ms(free).end + lag_ms + segment_ms / 4;
+        if now_ms() < due || self.filled.is_some_and(|filled| filled >= free) {
+            return;
+        }
+        let Some(filler) = self.fillers.made(&last).await.cloned() else { return };
+        let timeline = Arc::new(last);
+        for track in 0..timeline.rungs.len() + timeline.audio.len() {
+            let bytes = match filler.segment(&timeline, track, free) {
+                Ok(bytes) => bytes,
+                Err(failure) => {
+                    self.trouble = Some(failure);
+                    return;
+                }
+            };
+            let order = Order {
+                timeline: timeline.clone(),
+                track,
+                number: free,
+                bytes,
+                init: Init::of(filler.inits[track].clone()),
+                filler: true,
+                flaws: Vec::new(),
+                hold: Duration::ZERO,
+                at: Instant::now(),
+            };
+            self.publisher.put(order).await;
+        }
+        self.filled = Some(free);
+    }
+}
