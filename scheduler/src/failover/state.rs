@@ -29,11 +29,7 @@ pub(super) fn settle(
 ) {
     let state = state(next, before, &placed, facts);
     let why = why(next, state, fault.as_ref(), &placed, facts);
-    let is_same =
-        next.why.as_ref().map(|why| (&why.code, &why.reason)) == why.as_ref().map(|why| (&why.code, &why.reason));
-    if !is_same {
-        next.why = why.map(|why| Failure { at_ms: facts.now_ms, ..why });
-    }
+    explain(next, why, facts.now_ms);
     next.state = state;
     if state != before {
         next.since_ms = facts.now_ms;
@@ -48,6 +44,15 @@ pub(super) fn settle(
     }
     if state == ChannelState::Live {
         next.upkeep.lost = 0;
+    }
+}
+
+/// Writes down why a channel is as it is. One reason has one time, however often it is found.
+pub(super) fn explain(next: &mut ChannelRecord, why: Option<Failure>, now_ms: i64) {
+    let is_same =
+        next.why.as_ref().map(|why| (&why.code, &why.reason)) == why.as_ref().map(|why| (&why.code, &why.reason));
+    if !is_same {
+        next.why = why.map(|why| Failure { at_ms: now_ms, ..why });
     }
 }
 

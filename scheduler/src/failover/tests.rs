@@ -3,6 +3,7 @@
 mod anything;
 mod losing;
 mod placing;
+mod scheduled;
 mod telling;
 
 use std::time::Duration;
