@@ -15,14 +15,14 @@ mod symptoms;
 mod tail;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Instant,
 };
 
 use framemill_schemas::{
     failure::Failure,
-    ids::{JobId, NodeId},
+    ids::{JobId, NodeId, Zone},
     inventory::Engine,
     live::{ChannelRecord, ChannelState, Replica, Wanted},
 };
@@ -44,6 +44,8 @@ pub struct Fleet {
     pub software: BTreeSet<NodeId>,
     /// On GPUs.
     pub hardware: BTreeSet<NodeId>,
+    /// What nodes share that may fail together. One that is not here shares nothing with any other.
+    pub zones: BTreeMap<NodeId, Zone>,
 }
 
 impl Fleet {
@@ -53,6 +55,12 @@ impl Fleet {
             Engine::Software => &self.software,
             Engine::Nvenc | Engine::Vaapi | Engine::Qsv => &self.hardware,
         }
+    }
+
+    /// The zone that two nodes share.
+    pub fn shared_zone(&self, one: &NodeId, other: &NodeId) -> Option<&Zone> {
+        let zone = self.zones.get(one)?;
+        (self.zones.get(other) == Some(zone)).then_some(zone)
     }
 }
 
@@ -150,8 +158,13 @@ fn let_go(next: &mut ChannelRecord, facts: &Facts<'_>, memory: &Memory) -> Optio
     for (job, fault) in faults {
         let Some(at) = next.replicas.iter().position(|replica| replica.job == job) else { continue };
         let replica = next.replicas.remove(at);
-        if fault.blame == symptoms::Blame::Placement {
-            continue;
+        match fault.blame {
+            symptoms::Blame::Placement => continue,
+            symptoms::Blame::Zone => {
+                next.upkeep.anywhere_ms = facts.now_ms + place::ANYWHERE_MS;
+                continue;
+            }
+            _ => {}
         }
         place::rest_after(next, &replica, fault.blame, facts.now_ms);
         next.upkeep.lost += u32::from(was_on_air);

@@ -121,7 +121,7 @@ fn why(
     facts: &Facts<'_>,
 ) -> Option<Failure> {
     if state == ChannelState::Live {
-        return None;
+        return same_zone(next, facts);
     }
     let dark = &next.upkeep.dark;
     let all_dark = !dark.is_empty() && dark.len() >= next.edition.sources.len();
@@ -146,6 +146,16 @@ fn why(
         ),
         _ => lately().or_else(|| Some(starting(next, state, facts))),
     }
+}
+
+/// That a pair stands where it may fail together. It is no reason to be degraded: nothing is missing, and in a
+/// farm of one zone nobody can do anything about it.
+fn same_zone(next: &ChannelRecord, facts: &Facts<'_>) -> Option<Failure> {
+    let mut nodes = next.replicas.iter().filter_map(|replica| replica.node.as_ref());
+    let zone = facts.fleet.shared_zone(nodes.next()?, nodes.next()?)?;
+    let reason = format!("both replicas run in zone {zone}");
+    let mend = "where another zone has room, let a node hand its replica over: framemill node drain";
+    Some(Failure::new(Class::Resource, "same-zone", reason).mend(mend))
 }
 
 /// Symptom of a channel whose replicas keep failing.

@@ -5,6 +5,7 @@ mod losing;
 mod placing;
 mod scheduled;
 mod telling;
+mod zoned;
 
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ impl World {
             known: Known::default(),
             silent: HashSet::new(),
             listening: true,
-            fleet: Fleet { software: nodes.iter().map(|name| node(name)).collect(), hardware: BTreeSet::new() },
+            fleet: Fleet { software: nodes.iter().map(|name| node(name)).collect(), ..Fleet::default() },
             memory: Memory::default(),
             told: Vec::new(),
         }
@@ -73,6 +74,11 @@ impl World {
         assert_eq!(world.channel.state, ChannelState::Live, "{:?}", world.channel);
         world.told.clear();
         world
+    }
+
+    /// Tells the farm what nodes share.
+    fn zone(&mut self, zones: &[(&str, &str)]) {
+        self.fleet.zones = zones.iter().map(|(name, zone)| (node(name), zone.parse().unwrap())).collect();
     }
 
     fn now(&self) -> Instant {

@@ -159,6 +159,7 @@ async fn look(
     let fleet = Fleet {
         software: view.able(lane_of(&record.edition, Engine::Software)),
         hardware: view.able(lane_of(&record.edition, Engine::Nvenc)),
+        zones: view.zones(),
     };
     let (now, now_ms) = (Instant::now(), now_ms());
     let revision = entry.revision;

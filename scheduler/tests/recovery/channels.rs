@@ -333,3 +333,24 @@ async fn a_channel_goes_on_air_ahead_of_its_span_and_off_at_its_end() {
     .await;
     next(&mut a).await;
 }
+
+#[tokio::test]
+async fn a_pair_stands_in_two_zones_although_the_peers_zone_has_more_room() {
+    let server = Server::start().await;
+    let queue = server.connect().await;
+    let scheduler = Scheduler::start(&queue).await;
+    let mut workers = Vec::new();
+    for (node, zone) in [("a", "north"), ("b", "north"), ("c", "north"), ("d", "south")] {
+        workers.push(Worker::start_in(&server.connect().await, node, 8, zone));
+    }
+    eventually("all are heard with their zones", async || (scheduler.view.zones().len() == 4).then_some(())).await;
+    let channels: Vec<_> = (0..8).map(|number| channel(&format!("c{number}"))).collect();
+    for channel in &channels {
+        create(&queue, channel).await;
+    }
+    for channel in &channels {
+        let on =
+            eventually("two replicas run", async || Some(runs_on(&queue, channel).await).filter(|on| on.len() == 2)).await;
+        assert!(on.contains("d"), "{on:?}");
+    }
+}

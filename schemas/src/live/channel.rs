@@ -149,6 +149,9 @@ pub struct Upkeep {
     /// No replica is placed before this, Unix milliseconds.
     #[serde(default)]
     pub rest_ms: i64,
+    /// Until when zones are not looked at: nobody in another one took a replica. Unix milliseconds.
+    #[serde(default)]
+    pub anywhere_ms: i64,
     /// Sources that no replica reaches, by their place in the edition.
     #[serde(default)]
     pub dark: Vec<u32>,
