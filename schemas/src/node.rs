@@ -264,7 +264,13 @@ mod tests {
             since_ms: 0,
             roles: roles
                 .iter()
-                .map(|role| NodeRole { role: (*role).to_owned(), slots: 1, encodes: Vec::new(), zone: None, inventory: None })
+                .map(|role| NodeRole {
+                    role: (*role).to_owned(),
+                    slots: 1,
+                    encodes: Vec::new(),
+                    zone: None,
+                    inventory: None,
+                })
                 .collect(),
             present,
             lost_ms: 0,

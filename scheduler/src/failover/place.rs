@@ -52,10 +52,15 @@ pub(super) enum Placed {
     Nowhere(Failure),
 }
 
-/// The lane of an edition's jobs.
+/// The lane of an edition's jobs, as far as its ladder tells.
 pub fn lane_of(edition: &Edition, engine: Engine) -> Lane {
+    lane_for(edition, engine, &Load::of_ladder(&edition.ladder))
+}
+
+/// The lane of a job of this load.
+pub(super) fn lane_for(edition: &Edition, engine: Engine, load: &Load) -> Lane {
     let codec = edition.ladder.video.first().map_or(framemill_schemas::ladder::VideoCodec::H264, |rung| rung.codec);
-    let size = Size::of_pixel_rate(Load::of_ladder(&edition.ladder).pixels_per_s);
+    let size = Size::of_pixel_rate(load.pixels_per_s);
     let engine = if engine == Engine::Software { Demand::Any } else { Demand::Nvenc };
     Lane::Encode { engine, codec, size, priority: Priority::Live }
 }
@@ -115,7 +120,10 @@ pub(super) fn choose(record: &ChannelRecord, facts: &Facts<'_>) -> Result<Place,
         let looks_far = facts.now_ms >= record.upkeep.anywhere_ms && well.any(|node| !near.contains(*node));
         let apart: BTreeSet<NodeId> = peers.union(&shunned).cloned().collect();
         let near = near.into_iter().filter(|_| looks_far);
-        return Ok(Place { engine, apart: apart.into_iter().chain(near).collect::<BTreeSet<_>>().into_iter().collect() });
+        return Ok(Place {
+            engine,
+            apart: apart.into_iter().chain(near).collect::<BTreeSet<_>>().into_iter().collect(),
+        });
     }
     if !free.is_empty() || peers.is_empty() {
         // Somebody who failed is better than nobody, though rather not who failed last; and the first waits

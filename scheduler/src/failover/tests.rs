@@ -1,6 +1,7 @@
 //! A channel on a farm that does what the test says, looked at as the controller looks.
 
 mod anything;
+mod costing;
 mod losing;
 mod placing;
 mod scheduled;
@@ -150,7 +151,8 @@ impl World {
         }
         for id in todo.create {
             let replica = self.channel.replicas.iter().find(|replica| replica.job == id).unwrap();
-            self.jobs.push(job_of(&self.channel, replica, now_ms).unwrap());
+            let last = self.known.timelines.last();
+            self.jobs.push(job_of(&self.channel, replica, last, now_ms).unwrap());
         }
         self.jobs.retain(|job| !todo.forget.contains(&job.id));
     }

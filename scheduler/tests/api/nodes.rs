@@ -23,7 +23,13 @@ fn id(name: &str) -> NodeId {
 
 /// As a worker of that machine does at its start.
 async fn joins(farm: &Farm, name: &str) {
-    let role = NodeRole { role: "worker".to_owned(), slots: 2, encodes: Vec::new(), zone: Some("rack-2".parse().unwrap()), inventory: None };
+    let role = NodeRole {
+        role: "worker".to_owned(),
+        slots: 2,
+        encodes: Vec::new(),
+        zone: Some("rack-2".parse().unwrap()),
+        inventory: None,
+    };
     let at = node::Moment { now_ms: 5, revision: 0 };
     let record = node::join(None, &id(name), &role, at).unwrap();
     farm.queue.nodes().create(name, &record).await.unwrap();

@@ -350,7 +350,8 @@ async fn a_pair_stands_in_two_zones_although_the_peers_zone_has_more_room() {
     }
     for channel in &channels {
         let on =
-            eventually("two replicas run", async || Some(runs_on(&queue, channel).await).filter(|on| on.len() == 2)).await;
+            eventually("two replicas run", async || Some(runs_on(&queue, channel).await).filter(|on| on.len() == 2))
+                .await;
         assert!(on.contains("d"), "{on:?}");
     }
 }

@@ -50,15 +50,8 @@ pub enum ChannelState {
 
 impl ChannelState {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Stopped,
-        Self::Scheduled,
-        Self::Starting,
-        Self::Live,
-        Self::Degraded,
-        Self::Down,
-        Self::Retired,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Stopped, Self::Scheduled, Self::Starting, Self::Live, Self::Degraded, Self::Down, Self::Retired];
 
     /// The name in reports.
     pub const fn as_str(self) -> &'static str {

@@ -7,8 +7,8 @@ use framemill_schemas::{
     field_error::FieldError,
     ids::{AssetId, ChannelId, Tenant},
     live::{
-        CHANNEL_VERSION, ChannelChange, ChannelRecord, ChannelState, Edition, LiveSource, LiveSourceKind, OnAir, Upkeep,
-        Wanted, record_key,
+        CHANNEL_VERSION, ChannelChange, ChannelRecord, ChannelState, Edition, LiveSource, LiveSourceKind, OnAir,
+        Upkeep, Wanted, record_key,
     },
     source::Source,
 };
