@@ -52,6 +52,7 @@ pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
         role: ROLE.to_owned(),
         slots: u32::try_from(slots).unwrap_or(u32::MAX),
         encodes: Vec::new(),
+        zone: None,
         inventory: None,
     };
     let trial = {
@@ -79,6 +80,7 @@ pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
         lanes: Lane::all(&KINDS),
         slots,
         encodes: Vec::new(),
+        zone: None,
         lease: LEASE,
         gate,
     };

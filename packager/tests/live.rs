@@ -139,6 +139,13 @@ async fn what_was_folded_is_shown_as_before_and_a_retired_channel_leaves_nothing
     until("their indexes are removed", async || studio.store.list(&studio.key("index/")).await.unwrap().len() == 2)
         .await;
     assert!(studio.read(&young).await.is_some());
+    // Off air by its schedule it has ended as one that was stopped, until it is on air again.
+    studio.want(Wanted::Running, ChannelState::Scheduled).await;
+    studio.read_until(PICTURE, |text| text.ends_with("#EXT-X-ENDLIST\n")).await;
+    studio.want(Wanted::Running, ChannelState::Live).await;
+    assert!(studio.commit(FIRST + 320).await);
+    let again = studio.read_until(PICTURE, self::names(FIRST + 320)).await;
+    assert!(!again.contains("#EXT-X-ENDLIST"), "{again}");
     studio.want(Wanted::Stopped, ChannelState::Stopped).await;
     studio.read_until(PICTURE, |text| text.ends_with("#EXT-X-ENDLIST\n")).await;
     studio.want(Wanted::Retired, ChannelState::Retired).await;

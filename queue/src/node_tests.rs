@@ -14,7 +14,7 @@ fn id() -> NodeId {
 }
 
 fn role(name: &str) -> NodeRole {
-    NodeRole { role: name.to_owned(), slots: 2, encodes: Vec::new(), inventory: None }
+    NodeRole { role: name.to_owned(), slots: 2, encodes: Vec::new(), zone: None, inventory: None }
 }
 
 fn active() -> NodeRecord {

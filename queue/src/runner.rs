@@ -26,7 +26,12 @@ use std::{
 };
 
 use framemill_schemas::{
-    failure::Failure, ids::NodeId, job::JobRecord, ladder::VideoCodec, lane::Lane, spec::JobOutput,
+    failure::Failure,
+    ids::{NodeId, Zone},
+    job::JobRecord,
+    ladder::VideoCodec,
+    lane::Lane,
+    spec::JobOutput,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +57,8 @@ pub struct RunnerConfig {
     pub slots: usize,
     /// Codecs it encodes without a GPU.
     pub encodes: Vec<VideoCodec>,
+    /// What its machine shares with others that may fail together.
+    pub zone: Option<Zone>,
     /// How long it may fall silent before its jobs are given to others.
     pub lease: Duration,
     /// Closed while something it needs is away: it then takes nothing, and what runs goes on.

@@ -41,7 +41,7 @@ pub fn diagnose(channel: &ChannelRecord, shown: &ChannelDetail) -> Diagnosis {
         let found = match station {
             Station::Entitlement => entitlement(channel),
             Station::Control => control(channel),
-            _ if channel.wanted != Wanted::Running => found(StationState::Unknown, "not looked at: it is off air"),
+            _ if !channel.is_on_air() => found(StationState::Unknown, "not looked at: it is off air"),
             Station::Source => source(shown),
             Station::Encoder => encoder(channel, shown),
             Station::Queue => queue(channel, shown),
@@ -76,6 +76,12 @@ fn control(channel: &ChannelRecord) -> Found {
         Wanted::Stopped => return found(Failed, "it is stopped").mend("start it: framemill channel start"),
         Wanted::Retired => return found(Failed, "it is being removed").mend("apply it again once it is gone"),
         Wanted::Running => {}
+    }
+    if channel.state == ChannelState::Scheduled {
+        let why = channel.why.as_ref();
+        let says = why.map_or_else(|| "its schedule keeps it off air".to_owned(), |why| why.reason.clone());
+        let over = why.is_some_and(|why| why.code == "schedule-over");
+        return if over { found(Warning, says).mend("give it another schedule, or none") } else { found(Ok, says) };
     }
     let (placed, wanted) = (channel.replicas.len(), channel.edition.redundancy);
     let why = channel.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.reason));

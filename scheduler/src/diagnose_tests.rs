@@ -50,12 +50,13 @@ fn source(name: &str, active: u32) -> SourceView {
 fn well() -> (ChannelRecord, ChannelDetail) {
     let mut channel = sample::channel(Wanted::Running);
     channel.state = ChannelState::Live;
-    let view: ChannelView = channel_view_of(&channel);
+    let view: ChannelView = channel_view_of(&channel, 0);
     let shown = ChannelDetail {
         channel: view,
         segment_ms: 4000,
         window_s: 60,
         timeshift_s: 0,
+        on_air: Vec::new(),
         head: Some(HeadView { number: 7, what: "segment".to_owned(), node: None, age_ms: 1000 }),
         timeline: Some(1),
         aligned: true,

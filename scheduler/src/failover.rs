@@ -12,22 +12,24 @@ mod place;
 mod sources;
 mod state;
 mod symptoms;
+mod tail;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Instant,
 };
 
 use framemill_schemas::{
     failure::Failure,
-    ids::{JobId, NodeId},
+    ids::{JobId, NodeId, Zone},
     inventory::Engine,
     live::{ChannelRecord, ChannelState, Replica, Wanted},
 };
 
 use crate::{
-    ops::channel::{Told, channel_event, push_event},
+    on_air,
+    ops::channel::{Told, begun, channel_event, push_event},
     view::{JobSummary, Known},
 };
 
@@ -42,6 +44,8 @@ pub struct Fleet {
     pub software: BTreeSet<NodeId>,
     /// On GPUs.
     pub hardware: BTreeSet<NodeId>,
+    /// What nodes share that may fail together. One that is not here shares nothing with any other.
+    pub zones: BTreeMap<NodeId, Zone>,
 }
 
 impl Fleet {
@@ -51,6 +55,12 @@ impl Fleet {
             Engine::Software => &self.software,
             Engine::Nvenc | Engine::Vaapi | Engine::Qsv => &self.hardware,
         }
+    }
+
+    /// The zone that two nodes share.
+    pub fn shared_zone(&self, one: &NodeId, other: &NodeId) -> Option<&Zone> {
+        let zone = self.zones.get(one)?;
+        (self.zones.get(other) == Some(zone)).then_some(zone)
     }
 }
 
@@ -84,14 +94,18 @@ impl Facts<'_> {
 /// Looks at a channel once. Takes its record; returns what it becomes, or nothing where it stays as it is.
 pub fn decide(record: &ChannelRecord, facts: &Facts<'_>, memory: &Memory) -> Option<ChannelRecord> {
     let mut next = record.clone();
-    if record.wanted == Wanted::Running {
+    if on_air::is_due(record, facts.now_ms) || tail::goes_on(record, facts) {
+        if record.state == ChannelState::Scheduled {
+            next = begun(record, facts.revision, facts.now_ms);
+        }
+        let before = next.state;
         find_nodes(&mut next, facts);
         prove(&mut next, facts);
         sources::look(&mut next, facts, memory);
         gaps::look(&mut next, facts);
         let fault = let_go(&mut next, facts, memory);
         let placed = place::place(&mut next, facts);
-        state::settle(&mut next, record.state, fault, placed, facts);
+        state::settle(&mut next, before, fault, placed, facts);
         place::forgive(&mut next, facts.now_ms);
     } else {
         gaps::end(&mut next, facts);
@@ -144,8 +158,13 @@ fn let_go(next: &mut ChannelRecord, facts: &Facts<'_>, memory: &Memory) -> Optio
     for (job, fault) in faults {
         let Some(at) = next.replicas.iter().position(|replica| replica.job == job) else { continue };
         let replica = next.replicas.remove(at);
-        if fault.blame == symptoms::Blame::Placement {
-            continue;
+        match fault.blame {
+            symptoms::Blame::Placement => continue,
+            symptoms::Blame::Zone => {
+                next.upkeep.anywhere_ms = facts.now_ms + place::ANYWHERE_MS;
+                continue;
+            }
+            _ => {}
         }
         place::rest_after(next, &replica, fault.blame, facts.now_ms);
         next.upkeep.lost += u32::from(was_on_air);
@@ -159,21 +178,30 @@ fn let_go(next: &mut ChannelRecord, facts: &Facts<'_>, memory: &Memory) -> Optio
     first
 }
 
-/// Takes a channel that is not wanted; returns it without replicas, and told that it is off air.
+/// Takes a channel that is not wanted, by its operator or by its schedule; returns it without replicas, and
+/// told that it is off air.
 fn go_off_air(next: &mut ChannelRecord, facts: &Facts<'_>) {
-    let state = if next.wanted == Wanted::Retired { ChannelState::Retired } else { ChannelState::Stopped };
+    let (state, why) = match next.wanted {
+        Wanted::Retired => (ChannelState::Retired, None),
+        Wanted::Stopped => (ChannelState::Stopped, None),
+        Wanted::Running => (ChannelState::Scheduled, Some(on_air::off_air(next, facts.now_ms))),
+    };
     next.replicas.clear();
     next.shunned.clear();
     (next.upkeep.lost, next.upkeep.strikes, next.upkeep.rest_ms) = (0, 0, 0);
     next.upkeep.dark.clear();
-    next.why = None;
+    state::explain(next, why, facts.now_ms);
     if next.state == state {
         return;
     }
-    let was_on = !matches!(next.state, ChannelState::Stopped | ChannelState::Retired);
+    use ChannelState::{Retired, Scheduled, Stopped};
+    let was_on = !matches!(next.state, Stopped | Scheduled | Retired);
     (next.state, next.since_ms) = (state, facts.now_ms);
     if was_on {
-        tell(next, "stopped", "", Told::default(), facts);
+        let mut event = channel_event(next, "stopped", "", Told::default(), facts.revision, facts.now_ms);
+        // That its time is over is no failure: the words without the class.
+        event.data.reason = next.why.as_ref().map(|why| why.reason.clone());
+        push_event(next, event);
     }
 }
 

@@ -24,6 +24,7 @@ pub mod ladders;
 pub mod load;
 pub mod loops;
 mod metrics;
+pub mod on_air;
 mod ops;
 mod page;
 pub mod plan;

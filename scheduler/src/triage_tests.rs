@@ -13,7 +13,8 @@ fn id(name: &str) -> NodeId {
 }
 
 fn node(name: &str, roles: &[&str]) -> NodeRecord {
-    let role = |role: &&str| NodeRole { role: (*role).to_owned(), slots: 1, encodes: Vec::new(), inventory: None };
+    let role =
+        |role: &&str| NodeRole { role: (*role).to_owned(), slots: 1, encodes: Vec::new(), zone: None, inventory: None };
     NodeRecord {
         v: NODE_VERSION,
         id: id(name),

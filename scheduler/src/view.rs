@@ -18,7 +18,7 @@ use framemill_schemas::{
     failure::Failure,
     finding::Report,
     holder::Holder,
-    ids::{AssetId, JobId, NodeId, Tenant},
+    ids::{AssetId, JobId, NodeId, Tenant, Zone},
     job::{JobKind, JobRecord, JobState},
     ladder::VideoCodec,
     lane::{Demand, Lane},
@@ -222,6 +222,7 @@ struct Heard {
     encodes: Vec<VideoCodec>,
     hardware: Vec<VideoCodec>,
     engines: u32,
+    zone: Option<Zone>,
     waiting: Option<String>,
     at: Instant,
 }
@@ -516,6 +517,7 @@ impl View {
             encodes: beat.encodes.clone(),
             hardware: beat.hardware.clone(),
             engines: beat.engines,
+            zone: beat.zone.clone(),
             waiting: beat.waiting.clone(),
             at: Instant::now(),
         };

@@ -141,6 +141,12 @@ name_id!(
     "channel name"
 );
 
+name_id!(
+    /// What nodes share that may fail together: a rack, a room, a power feed.
+    Zone,
+    "zone"
+);
+
 impl Tenant {
     /// The tenant of a farm that has only one.
     pub fn default_tenant() -> Self {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ladder::{Ladder, VideoCodec, VideoRung},
+    live::Timeline,
     rate::Ratio,
     spec::{JobSpec, RungSpec, TranscodeSpec},
 };
@@ -51,13 +52,21 @@ impl Load {
     }
 
     fn of_chunk(spec: &TranscodeSpec) -> Self {
+        Self::of_rungs(&spec.rungs, spec.codec, spec.grid.rate)
+    }
+
+    /// What a channel takes whose source was seen: the rungs that are made of it, at its own rate.
+    pub fn of_timeline(timeline: &Timeline) -> Self {
+        Self::of_rungs(&timeline.rungs, timeline.codec, timeline.clock.rate)
+    }
+
+    fn of_rungs(rungs: &[RungSpec], codec: VideoCodec, rate: Ratio) -> Self {
         Self {
-            pixels_per_s: pixels_per_s(&spec.rungs, spec.grid.rate),
-            rate_milli: u32::try_from(u64::from(spec.grid.rate.num) * 1000 / u64::from(spec.grid.rate.den))
-                .unwrap_or(u32::MAX),
-            effort: spec.rungs.iter().map(|rung| effort(spec.codec, rung)).max().unwrap_or_default(),
-            sessions: u32::try_from(spec.rungs.len()).unwrap_or(u32::MAX),
-            memory_mib: video_memory_mib(spec.rungs.iter().map(|rung| rung.height)),
+            pixels_per_s: pixels_per_s(rungs, rate),
+            rate_milli: u32::try_from(u64::from(rate.num) * 1000 / u64::from(rate.den)).unwrap_or(u32::MAX),
+            effort: rungs.iter().map(|rung| effort(codec, rung)).max().unwrap_or_default(),
+            sessions: u32::try_from(rungs.len()).unwrap_or(u32::MAX),
+            memory_mib: video_memory_mib(rungs.iter().map(|rung| rung.height)),
         }
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::Event,
     failure::Failure,
-    ids::{AssetId, JobId, NodeId},
+    ids::{AssetId, JobId, NodeId, Zone},
     inventory::Inventory,
     ladder::VideoCodec,
 };
@@ -72,6 +72,9 @@ pub struct NodeRole {
     /// Codecs it encodes; empty for a role that encodes nothing.
     #[serde(default)]
     pub encodes: Vec<VideoCodec>,
+    /// What its machine shares with others that may fail together, as it was told; only of workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
     /// What a worker found on its machine; in the API a part of the detail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
@@ -261,7 +264,13 @@ mod tests {
             since_ms: 0,
             roles: roles
                 .iter()
-                .map(|role| NodeRole { role: (*role).to_owned(), slots: 1, encodes: Vec::new(), inventory: None })
+                .map(|role| NodeRole {
+                    role: (*role).to_owned(),
+                    slots: 1,
+                    encodes: Vec::new(),
+                    zone: None,
+                    inventory: None,
+                })
                 .collect(),
             present,
             lost_ms: 0,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    ids::{AssetId, JobId, NodeId},
+    ids::{AssetId, JobId, NodeId, Zone},
     job::JobKind,
     ladder::VideoCodec,
 };
@@ -33,6 +33,9 @@ pub struct Heartbeat {
     /// Encoders of its GPUs.
     #[serde(default)]
     pub engines: u32,
+    /// What its machine shares with others that may fail together, as it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
     /// Why it takes no job now, for people; absent while it would take one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,

@@ -8,7 +8,7 @@ use framemill_queue::{
     runner::{self, Gate, RunnerConfig},
 };
 use framemill_schemas::{
-    ids::NodeId,
+    ids::{NodeId, Zone},
     inventory::{EncoderProof, Engine, Inventory},
     job::JobKind,
     ladder::VideoCodec,
@@ -47,6 +47,8 @@ const KINDS: [JobKind; 4] = [JobKind::Live, JobKind::Probe, JobKind::Audio, JobK
 pub struct WorkerConfig {
     /// Jobs at once that need no GPU; the number of processors where left out.
     pub slots: Option<NonZeroUsize>,
+    /// What this machine shares with others that may fail together.
+    pub zone: Option<Zone>,
     /// How far the machine may be filled.
     pub headroom: HeadroomConfig,
     /// What channels may read.
@@ -144,7 +146,8 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
         let (says, standing) = watch::channel(Standing::UNKNOWN);
         let join = |inventory: &Inventory| {
             let (tools, encodes) = (tools.clone(), encodes.clone());
-            let member = Member { node: node.clone(), role: role(slots, encodes.clone(), inventory.clone()) };
+            let role = role(slots, encodes.clone(), config.zone.clone(), inventory.clone());
+            let member = Member { node: node.clone(), role };
             let trial = move || canary::trial(&tools, &encodes);
             AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says.clone(), trial)))
         };
@@ -156,6 +159,7 @@ pub async fn run(parts: WorkerParts) -> Result<(), WorkerError> {
             lanes: lanes(&encodes, &hardware),
             slots,
             encodes: encodes.clone(),
+            zone: config.zone.clone(),
             lease: LEASE,
             gate: gate.clone(),
         };
@@ -194,9 +198,9 @@ fn warn(proof: &EncoderProof) {
 }
 
 /// What this process does for the farm.
-fn role(slots: usize, encodes: Vec<VideoCodec>, inventory: Inventory) -> NodeRole {
+fn role(slots: usize, encodes: Vec<VideoCodec>, zone: Option<Zone>, inventory: Inventory) -> NodeRole {
     let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-    NodeRole { role: ROLE.to_owned(), slots, encodes, inventory: Some(inventory) }
+    NodeRole { role: ROLE.to_owned(), slots, encodes, zone, inventory: Some(inventory) }
 }
 
 /// Keeps the gate closed while the store is away.

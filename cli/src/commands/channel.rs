@@ -124,6 +124,10 @@ fn said(global: &Global, put: &ChannelPut, file: &Path) {
         output::line(format!("{name}: {}, edition {}", put.outcome.as_str(), channel.edition));
     }
     put.changes.iter().for_each(|change| output::line(output::printable(&format!("  {change}"))));
+    put.notes.iter().for_each(|note| output::line(output::printable(&format!("note: {note}"))));
+    if !put.dry_run && channel.state == ChannelState::Scheduled {
+        output::line(text::off_air(channel));
+    }
     if !put.dry_run && channel.wanted == Wanted::Stopped {
         output::line(format!("it is off air; put it on air: framemill channel start {}", channel.channel_id));
     }
@@ -136,6 +140,7 @@ fn changed(global: &Global, channel: &ChannelView) {
     let id = &channel.channel_id;
     output::line(match (channel.wanted, channel.state) {
         (Wanted::Running, ChannelState::Starting) => format!("channel {id} is being put on air"),
+        (Wanted::Running, ChannelState::Scheduled) => format!("channel {id} is started: {}", text::off_air(channel)),
         (Wanted::Running, state) => format!("channel {id} is on air: {}", state.as_str()),
         (Wanted::Stopped, ChannelState::Stopped) => format!("channel {id} is off air"),
         (Wanted::Stopped, _) => format!("channel {id} is being taken off air"),

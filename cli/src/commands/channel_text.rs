@@ -1,6 +1,8 @@
 //! Channels for people: tables and lines.
 
-use framemill_schemas::live::{ChannelDetail, ChannelView, Diagnosis, EncoderView, SourceFormat, SourceView};
+use framemill_schemas::live::{
+    ChannelDetail, ChannelView, Diagnosis, EncoderView, OnAirChange, SourceFormat, SourceView, SpanDocument, rfc3339,
+};
 
 use crate::{
     args::Global,
@@ -21,10 +23,11 @@ pub fn list(global: &Global, channels: &[ChannelView]) {
             channel.ladder.clone(),
             channel.edition.to_string(),
             age(channel.since_ms),
+            channel.next.as_ref().map_or_else(dash, next),
             channel.why.as_ref().map_or_else(String::new, |why| why.reason.clone()),
         ]
     });
-    let header = ["id", "tenant", "state", "replicas", "ladder", "edition", "for", "why"];
+    let header = ["id", "tenant", "state", "replicas", "ladder", "edition", "for", "next", "why"];
     output::table(&header, rows.collect(), "no channels");
 }
 
@@ -46,6 +49,11 @@ pub fn show(global: &Global, detail: &ChannelDetail) {
         "edition {} of ladder {}, segments of {} ms, {} replicas, window {} s, time shift {} s",
         channel.edition, channel.ladder, detail.segment_ms, channel.redundancy, detail.window_s, detail.timeshift_s
     ));
+    if !detail.on_air.is_empty() {
+        let next = channel.next.as_ref().map_or_else(|| "nothing".to_owned(), next);
+        let spans: Vec<String> = detail.on_air.iter().map(of_span).collect();
+        output::line(printable(&format!("schedule: {}; next: {next}", spans.join(", "))));
+    }
     if let Some(head) = &detail.head {
         let by = head.node.as_ref().map_or_else(String::new, |node| format!(" by {node}"));
         output::line(format!("number {}: {}{by}, {} ago", head.number, head.what, ms(Some(head.age_ms))));
@@ -71,6 +79,21 @@ pub fn show(global: &Global, detail: &ChannelDetail) {
     output::line(format!("playlists: up to number {number}, {} old", ms(detail.playlist_age_ms)));
     output::line(format!("hls: {}", detail.hls));
     output::line(format!("dash: {}", detail.dash));
+}
+
+/// What a schedule does next.
+fn next(next: &OnAirChange) -> String {
+    format!("{} {}", if next.on { "on" } else { "off" }, rfc3339(next.at_ms))
+}
+
+fn of_span(span: &SpanDocument) -> String {
+    let end = |end: &Option<String>| end.clone().unwrap_or_else(|| "...".to_owned());
+    format!("{} to {}", end(&span.from), end(&span.until))
+}
+
+/// Until when a channel is off air by its schedule.
+pub fn off_air(channel: &ChannelView) -> String {
+    channel.why.as_ref().map_or_else(|| "off air by its schedule".to_owned(), |why| printable(&why.reason))
 }
 
 fn dash() -> String {

@@ -89,6 +89,12 @@ fn roles(node: &NodeView) -> String {
     node.roles.iter().map(|role| format!("{} {}", role.role, role.slots)).collect::<Vec<_>>().join(", ")
 }
 
+/// What it shares with others that may fail together.
+fn zone(node: &NodeView) -> String {
+    let zone = node.roles.iter().find_map(|role| role.zone.as_ref());
+    zone.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
 fn list(global: &Global, nodes: &[NodeView]) {
     if global.json {
         return output::json(&nodes);
@@ -98,12 +104,13 @@ fn list(global: &Global, nodes: &[NodeView]) {
             node.id.to_string(),
             state(node),
             roles(node),
+            zone(node),
             node.running.to_string(),
             age(node.since_ms),
             node.suspicion.as_ref().unwrap_or(&node.why).clone(),
         ]
     });
-    output::table(&["id", "state", "slots", "running", "for", "why"], rows.collect(), "no nodes");
+    output::table(&["id", "state", "slots", "zone", "running", "for", "why"], rows.collect(), "no nodes");
 }
 
 fn said(global: &Global, node: &NodeView) {
@@ -164,6 +171,9 @@ fn show(global: &Global, detail: &NodeDetail) {
         output::line(format!("nothing was heard of it for {}", age(lost_ms)));
     }
     output::line(format!("slots: {}", roles(node)));
+    if node.roles.iter().any(|role| role.zone.is_some()) {
+        output::line(format!("zone: {}", zone(node)));
+    }
     if let Some(deadline_s) = node.deadline_s {
         output::line(format!("it may finish what it runs for {deadline_s} s, then hands it back"));
     }

@@ -12,6 +12,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use framemill_media::toolchain::FfmpegConfig;
 use framemill_queue::NatsConfig;
 use framemill_scheduler::{gate::Limits, retention::Retention};
+use framemill_schemas::ids::Zone;
 use framemill_storage::S3Config;
 use framemill_telemetry::{LogConfig, OtelConfig, TelemetryConfig};
 use framemill_worker::{LiveConfig, headroom::HeadroomConfig, source::SourcesConfig};
@@ -132,6 +133,8 @@ pub struct WorkerSection {
     pub slots: Option<usize>,
     /// Name of this machine in the farm; unset, its host name.
     pub node: Option<String>,
+    /// What this machine shares with others that may fail together; unset, nothing.
+    pub zone: Option<Zone>,
     /// Address of /healthz, /readyz and /metrics.
     pub health: Option<SocketAddr>,
     /// GPUs that stand in for those of the machine.

@@ -82,6 +82,7 @@ impl Roles {
     ) {
         let config = WorkerConfig {
             slots: section.slots.and_then(NonZeroUsize::new),
+            zone: section.zone.clone(),
             headroom: section.headroom.clone(),
             live: section.live.clone(),
         };

@@ -75,6 +75,21 @@ fn a_channel_is_applied_looked_at_and_removed() {
 
     channel(&["stop", "news"]).ends(0);
     wait("it is off air", 20, || (json(&["show", "news"])["state"] == "stopped").then_some(()));
+
+    // A schedule: what of it is past is said, and what comes stands in the list.
+    let past = "on_air: [{ from: \"2020-01-01T10:00:00Z\", until: \"2020-01-01T11:00:00Z\" }]\n";
+    place.write("news.yaml", format!("{NEWS}{past}"));
+    let checked = channel(&["check", "-f", "news.yaml"]).ends(0).stdout;
+    assert!(checked.contains("note: all spans of its schedule are past"), "{checked}");
+    place.write("news.yaml", format!("{NEWS}{}", past.replace("2020", "2998")));
+    let applied = channel(&["apply", "-f", "news.yaml", "--start"]).ends(0).stdout;
+    assert!(applied.contains("off air until 2998-01-01T10:00:00Z"), "{applied}");
+    let listed = channel(&["ls", "--state", "scheduled"]).ends(0).stdout;
+    assert!(listed.contains("on 2998-01-01T10:00:00Z") && listed.contains("off air until"), "{listed}");
+    let shown = channel(&["show", "news"]).ends(0).stdout;
+    let schedule = "schedule: 2998-01-01T10:00:00Z to 2998-01-01T11:00:00Z; next: on 2998-01-01T10:00:00Z";
+    assert!(shown.contains(schedule), "{shown}");
+    channel(&["diagnose", "news"]).ends(0);
     channel(&["rm", "news"]).ends(0);
     channel(&["show", "nope"]).ends(4).says("nope");
 }

@@ -93,6 +93,7 @@ impl Node {
             lanes: Lane::all(&[JobKind::Transcode]).into_iter().filter(serves).collect(),
             slots: 1,
             encodes: Vec::new(),
+            zone: None,
             lease: LEASE,
             gate: Gate::default(),
         };

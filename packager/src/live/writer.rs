@@ -9,7 +9,7 @@ use std::{
 
 use framemill_queue::{Change, Queue, Records, Watch};
 use framemill_schemas::{
-    live::{ChannelRecord, ChannelState, Timelines, Wanted, record_key},
+    live::{ChannelRecord, Timelines, record_key},
     subject,
 };
 use futures_util::StreamExt;
@@ -175,7 +175,7 @@ impl Writer {
     /// Hands everything over that is to be stored, when there is anything new.
     async fn write(&mut self, record: &ChannelRecord) {
         let Some(last) = self.stage.entries().last() else { return };
-        let ended = record.wanted != Wanted::Running && record.state == ChannelState::Stopped;
+        let ended = record.is_off_air();
         let recalled = self.older.is_none();
         let now = Written { revision: self.stage.revision(), number: last.number(), ended, recalled };
         if now == self.written {
@@ -227,7 +227,7 @@ async fn arrived(older: &mut Option<oneshot::Receiver<Vec<Entry>>>) -> Vec<Entry
 
 fn sight<'a>(stage: &'a Stage, queue: &Queue, record: &ChannelRecord) -> Sight<'a> {
     Sight {
-        on: record.wanted == Wanted::Running && queue.is_connected(),
+        on: record.is_on_air() && queue.is_connected(),
         reconnects: queue.reconnects(),
         awaited: stage.awaited().map(|(number, timeline)| (number, &**timeline)),
         beyond: stage.beyond(),

@@ -286,6 +286,7 @@ impl<H: Handler> Loop<H> {
             role: config.role.to_owned(),
             nonces: self.work.claims.values().map(|claim| claim.nonce).collect(),
             encodes: config.encodes.clone(),
+            zone: config.zone.clone(),
             hardware,
             engines,
             waiting,

@@ -35,7 +35,7 @@ struct Process {
 impl Process {
     fn start(queue: &Queue, name: &str, bad: u32) -> Self {
         let (says, standing) = watch::channel(Standing::UNKNOWN);
-        let role = NodeRole { role: "worker".to_owned(), slots: 1, encodes: Vec::new(), inventory: None };
+        let role = NodeRole { role: "worker".to_owned(), slots: 1, encodes: Vec::new(), zone: None, inventory: None };
         let canaries = Arc::new(AtomicU32::new(0));
         let count = canaries.clone();
         let canary = move || -> framemill_queue::Trial {

@@ -171,18 +171,34 @@ impl Worker {
         lease: Duration,
         standing: watch::Receiver<Standing>,
     ) -> Self {
-        let (sender, begun) = mpsc::unbounded_channel();
-        let (drain, stop, most) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicU32::new(0)));
-        let config = RunnerConfig {
+        Self::serve(queue, Self::config(node, slots, lease), obeys, standing)
+    }
+
+    /// One in a zone.
+    #[allow(dead_code, reason = "for the recovery tests, which share this file")]
+    pub fn start_in(queue: &Queue, node: &str, slots: usize, zone: &str) -> Self {
+        let zone = Some(zone.parse().unwrap());
+        let config = RunnerConfig { zone, ..Self::config(node, slots, Duration::from_secs(2)) };
+        Self::serve(queue, config, true, watch::channel(Standing::FREE).1)
+    }
+
+    fn config(node: &str, slots: usize, lease: Duration) -> RunnerConfig {
+        RunnerConfig {
             node: node.parse::<NodeId>().unwrap(),
             process: Uuid::new_v4(),
             role: "worker",
             lanes: Lane::all(&JobKind::ALL),
             slots,
             encodes: VideoCodec::ALL.to_vec(),
+            zone: None,
             lease,
             gate: Gate::default(),
-        };
+        }
+    }
+
+    fn serve(queue: &Queue, config: RunnerConfig, obeys: bool, standing: watch::Receiver<Standing>) -> Self {
+        let (sender, begun) = mpsc::unbounded_channel();
+        let (drain, stop, most) = (CancellationToken::new(), CancellationToken::new(), Arc::new(AtomicU32::new(0)));
         let handler = Arc::new(Scripted { begun: sender, obeys, running: Arc::default(), most: most.clone() });
         let served = tokio::spawn(serve_as(queue.clone(), config, standing, handler, drain.clone(), stop.clone()));
         Self { begun, drain, stop, most, served }

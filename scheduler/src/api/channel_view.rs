@@ -10,13 +10,25 @@ use framemill_schemas::live::{
     ReplicaStatus, SourceStatus, SourceView, channel_folder,
 };
 
-use crate::view::{JobSummary, Known, Log, Outcome};
+use crate::{
+    on_air,
+    view::{JobSummary, Known, Log, Outcome},
+};
 
 /// What a replica said longer ago than this is not shown.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// When a channel is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// By this process's monotonic clock.
+    pub now: Instant,
+    /// Unix milliseconds.
+    pub now_ms: i64,
+}
+
 /// A channel as it is listed.
-pub fn view_of(channel: &ChannelRecord) -> ChannelView {
+pub fn view_of(channel: &ChannelRecord, now_ms: i64) -> ChannelView {
     let proven = channel.replicas.iter().filter(|replica| replica.proven).count();
     ChannelView {
         channel_id: channel.id.clone(),
@@ -24,6 +36,7 @@ pub fn view_of(channel: &ChannelRecord) -> ChannelView {
         wanted: channel.wanted,
         state: channel.state,
         why: channel.why.clone(),
+        next: on_air::next(channel, now_ms),
         edition: channel.edition.number,
         ladder: channel.edition.ladder.name.clone(),
         redundancy: channel.edition.redundancy,
@@ -33,8 +46,9 @@ pub fn view_of(channel: &ChannelRecord) -> ChannelView {
     }
 }
 
-/// A channel with all that is known of it at `now`.
-pub fn detail(channel: &ChannelRecord, jobs: &[Arc<JobSummary>], known: &Known, now: Instant) -> ChannelDetail {
+/// A channel with all that is known of it at a moment.
+pub fn detail(channel: &ChannelRecord, jobs: &[Arc<JobSummary>], known: &Known, at: Moment) -> ChannelDetail {
+    let Moment { now, now_ms } = at;
     let heard = |replica: &Replica| {
         let word = known.words.get(&replica.job)?;
         (now.saturating_duration_since(word.at) < FRESH).then_some(&word.status)
@@ -48,10 +62,11 @@ pub fn detail(channel: &ChannelRecord, jobs: &[Arc<JobSummary>], known: &Known, 
     });
     let folder = channel_folder(&channel.tenant, &channel.id);
     ChannelDetail {
-        channel: view_of(channel),
+        channel: view_of(channel, now_ms),
         segment_ms: channel.edition.segment_ms,
         window_s: channel.edition.window_s,
         timeshift_s: channel.edition.timeshift_s,
+        on_air: channel.on_air.documents(),
         head: head(&known.log, now),
         timeline: timeline.map(|timeline| timeline.id),
         aligned: timeline.is_none_or(|timeline| timeline.owner.is_none()),

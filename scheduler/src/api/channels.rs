@@ -1,6 +1,6 @@
 //! `/v1/channels`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
@@ -22,7 +22,7 @@ use serde::Deserialize;
 use super::{
     ApiState,
     assets::{check_encoders, tenant_for},
-    channel_view::{detail, view_of},
+    channel_view::{Moment, detail, view_of},
     cursor::page,
     extract::{JsonBody, NamePath, Query},
     guard::{Operator, Viewer},
@@ -30,8 +30,10 @@ use super::{
 };
 use crate::{
     access::Caller,
+    clock::now_ms,
     diagnose::diagnose,
     failover::lane_of,
+    on_air,
     ops::channel as ops,
     view::{ChannelEntry, View},
 };
@@ -76,7 +78,8 @@ pub struct PutQuery {
 /// Make a channel, or change what it is made of.
 ///
 /// A new channel is off air until it is started. A change makes the next edition; replicas that are on air
-/// go over to it at the start of a new timeline. What is as asked for already is left alone.
+/// go over to it at the start of a new timeline. Another schedule (`on_air`) alone makes none. What is as asked
+/// for already is left alone.
 #[utoipa::path(
     put,
     operation_id = "channels_put",
@@ -109,12 +112,14 @@ pub async fn put(
     check_encoders(&checked.edition.ladder, |codec| state.view.encodes(codec)).map_err(ApiError::invalid)?;
     let tenant = tenant_for(&caller, checked.tenant.as_ref())?;
     let folders = &state.config.folders;
-    let put = ops::put(&state.queue, &tenant, &checked.id, checked.edition, folders, query.dry_run).await?;
+    let asked = ops::Asked { edition: checked.edition, on_air: checked.on_air };
+    let put = ops::put(&state.queue, &tenant, &checked.id, asked, folders, query.dry_run).await?;
     let answer = ChannelPut {
         outcome: put.outcome,
         dry_run: query.dry_run,
         changes: put.changes,
-        channel: view_of(&put.channel),
+        notes: on_air::notes(&put.channel.on_air, now_ms()),
+        channel: view_of(&put.channel, now_ms()),
     };
     if answer.outcome == ChannelChange::Created && !query.dry_run {
         tracing::info!(channel = %checked.id, %tenant, "channel made");
@@ -147,6 +152,7 @@ pub async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<ChannelView>>, ApiError> {
     let mut channels = state.current_view()?.channels();
+    let now_ms = now_ms();
     channels.retain(|entry| {
         let channel = &entry.record;
         caller.sees(&channel.tenant)
@@ -160,7 +166,7 @@ pub async fn list(
         query.cursor.as_deref(),
         place,
         |place, start| place > start,
-        |entry| view_of(&entry.record),
+        |entry| view_of(&entry.record, now_ms),
     )?;
     Ok(Json(page))
 }
@@ -194,7 +200,7 @@ fn shown(state: &ApiState, entry: &ChannelEntry) -> ChannelDetail {
     let jobs = view.jobs_of(channel.asset);
     let waits = channel.replicas.iter().find(|replica| replica.node.is_none());
     let why = |replica: &Replica| view.kept_waiting(lane_of(&channel.edition, replica.engine), &replica.apart);
-    let shown = detail(channel, &jobs, &view.known(entry), std::time::Instant::now());
+    let shown = detail(channel, &jobs, &view.known(entry), Moment { now: Instant::now(), now_ms: now_ms() });
     ChannelDetail { waiting: waits.and_then(why), ..shown }
 }
 
@@ -217,7 +223,7 @@ pub async fn diagnose_one(
     Ok(Json(diagnose(&entry.record, &shown(&state, &entry))))
 }
 
-/// Put a channel on air.
+/// Put a channel on air; one with a schedule, whenever that says so.
 #[utoipa::path(
     post,
     operation_id = "channels_start",
@@ -225,7 +231,7 @@ pub async fn diagnose_one(
     tag = "channels",
     params(("id" = ChannelId, Path), OwnerQuery),
     responses(
-        (status = 202, description = "Its replicas are being placed", body = ChannelView),
+        (status = 202, description = "Its replicas are being placed, or wait for its schedule", body = ChannelView),
         (status = 409, description = "It is being removed", body = Problem, content_type = "application/problem+json"),
         Problems,
     )
@@ -241,7 +247,7 @@ pub async fn start(
     Ok(accepted(&started))
 }
 
-/// Take a channel off air. What it published stays for its time.
+/// Take a channel off air, whatever its schedule says. What it published stays for its time.
 #[utoipa::path(
     post,
     operation_id = "channels_stop",
@@ -286,7 +292,7 @@ pub async fn remove(
 }
 
 fn accepted(channel: &ChannelRecord) -> (StatusCode, Json<ChannelView>) {
-    (StatusCode::ACCEPTED, Json(view_of(channel)))
+    (StatusCode::ACCEPTED, Json(view_of(channel, now_ms())))
 }
 
 /// The channel of this name that the caller means, as its record is now.

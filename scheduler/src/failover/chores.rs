@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use framemill_schemas::{
     ids::JobId,
+    inventory::Engine,
     job::{JobKind, JobRecord, JobState},
-    live::{ChannelRecord, Replica, Wanted},
+    live::{ChannelRecord, Replica, Timeline, Wanted},
     load::Load,
     spec::{JobSpec, LiveSpec},
 };
 
-use super::place::{lane_of, unit};
+use super::place::{lane_for, unit};
 use crate::view::JobSummary;
 
 /// Ended replicas that are kept whatever their age: what went wrong with them is asked for.
@@ -59,9 +60,18 @@ pub fn chores(channel: &ChannelRecord, jobs: &[Arc<JobSummary>], now_ms: i64) ->
     }
 }
 
-/// The job of a replica, as nobody has claimed it yet. `None` for one whose name is not known any more.
-pub fn job_of(channel: &ChannelRecord, replica: &Replica, now_ms: i64) -> Option<JobRecord> {
-    let load = Load::of_ladder(&channel.edition.ladder);
+/// What a replica takes: as its edition's last timeline says, where one was made for its engine; else what the
+/// ladder lets expect. The first replica finds none, and what it was claimed for stays.
+fn load_of(channel: &ChannelRecord, replica: &Replica, last: Option<&Timeline>) -> Load {
+    let on_gpu = replica.engine != Engine::Software;
+    let fits = |last: &&Timeline| last.edition == channel.edition.number && last.nvenc.is_some() == on_gpu;
+    last.filter(fits).map_or_else(|| Load::of_ladder(&channel.edition.ladder), Load::of_timeline)
+}
+
+/// The job of a replica, as nobody has claimed it yet; `last` is the channel's last timeline. `None` for one
+/// whose name is not known any more.
+pub fn job_of(channel: &ChannelRecord, replica: &Replica, last: Option<&Timeline>, now_ms: i64) -> Option<JobRecord> {
+    let load = load_of(channel, replica, last);
     // Numbered from the newest: those before it are few.
     let placed =
         (1..=channel.placed).rev().find(|placed| JobId::derive(channel.asset, 1, &unit(*placed), 0) == replica.job)?;
@@ -71,7 +81,7 @@ pub fn job_of(channel: &ChannelRecord, replica: &Replica, now_ms: i64) -> Option
         engine: replica.engine,
         load,
     });
-    let lane = lane_of(&channel.edition, replica.engine);
+    let lane = lane_for(&channel.edition, replica.engine, &load);
     let job = JobRecord::ready(channel.asset, 1, unit(placed), channel.tenant.clone(), lane, spec, now_ms);
     Some(JobRecord { trace: channel.trace.clone(), ..job })
 }

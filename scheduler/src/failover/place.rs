@@ -24,6 +24,12 @@ const SHUNNED_MAX: usize = 32;
 const REST_MS: i64 = 5_000;
 const REST_MS_MAX: i64 = 60_000;
 
+/// How long replicas go anywhere after nobody in another zone took one.
+pub(super) const ANYWHERE_MS: i64 = 60_000;
+/// Most nodes that a replica is kept apart from for their zone: a record holds their names. In a larger zone
+/// it may meet its peer, and the record says so.
+const NEAR_MAX: usize = 1024;
+
 /// Where a replica is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -46,10 +52,15 @@ pub(super) enum Placed {
     Nowhere(Failure),
 }
 
-/// The lane of an edition's jobs.
+/// The lane of an edition's jobs, as far as its ladder tells.
 pub fn lane_of(edition: &Edition, engine: Engine) -> Lane {
+    lane_for(edition, engine, &Load::of_ladder(&edition.ladder))
+}
+
+/// The lane of a job of this load.
+pub(super) fn lane_for(edition: &Edition, engine: Engine, load: &Load) -> Lane {
     let codec = edition.ladder.video.first().map_or(framemill_schemas::ladder::VideoCodec::H264, |rung| rung.codec);
-    let size = Size::of_pixel_rate(Load::of_ladder(&edition.ladder).pixels_per_s);
+    let size = Size::of_pixel_rate(load.pixels_per_s);
     let engine = if engine == Engine::Software { Demand::Any } else { Demand::Nvenc };
     Lane::Encode { engine, codec, size, priority: Priority::Live }
 }
@@ -92,7 +103,8 @@ pub(super) fn unit(placed: u32) -> String {
     format!("live/{placed}")
 }
 
-/// Where the next replica goes: on another node than its peers, and rather not where one failed lately.
+/// Where the next replica goes: on another node than its peers, in another zone where somebody there could
+/// take it, and rather not where one failed lately. A node that does well is worth more than another zone.
 ///
 /// # Errors
 /// Why there is no such node.
@@ -102,8 +114,16 @@ pub(super) fn choose(record: &ChannelRecord, facts: &Facts<'_>) -> Result<Place,
     let able = facts.fleet.with(engine);
     let free: BTreeSet<&NodeId> = able.difference(&peers).collect();
     let shunned: BTreeSet<NodeId> = record.shunned.iter().map(|(node, _)| node.clone()).collect();
-    if free.iter().any(|node| !shunned.contains(*node)) {
-        return Ok(Place { engine, apart: peers.union(&shunned).cloned().collect() });
+    let near = near(&peers, able, facts);
+    let mut well = free.iter().filter(|node| !shunned.contains(**node)).peekable();
+    if well.peek().is_some() {
+        let looks_far = facts.now_ms >= record.upkeep.anywhere_ms && well.any(|node| !near.contains(*node));
+        let apart: BTreeSet<NodeId> = peers.union(&shunned).cloned().collect();
+        let near = near.into_iter().filter(|_| looks_far);
+        return Ok(Place {
+            engine,
+            apart: apart.into_iter().chain(near).collect::<BTreeSet<_>>().into_iter().collect(),
+        });
     }
     if !free.is_empty() || peers.is_empty() {
         // Somebody who failed is better than nobody, though rather not who failed last; and the first waits
@@ -116,6 +136,12 @@ pub(super) fn choose(record: &ChannelRecord, facts: &Facts<'_>) -> Result<Place,
     let reason = format!("there is no second node that encodes it{on}");
     Err(Failure::new(Class::Resource, "no-second-node", reason)
         .mend("add a worker on another machine, or resume one that takes nothing: framemill node ls"))
+}
+
+/// Nodes that share a zone with one of the peers.
+fn near(peers: &BTreeSet<NodeId>, able: &BTreeSet<NodeId>, facts: &Facts<'_>) -> BTreeSet<NodeId> {
+    let shares = |node: &&NodeId| peers.iter().any(|peer| facts.fleet.shared_zone(peer, node).is_some());
+    able.iter().filter(shares).take(NEAR_MAX).cloned().collect()
 }
 
 /// What encodes the next replica: the same as its peer. Of GPUs that are only preferred, a pair on
@@ -153,7 +179,9 @@ pub(super) fn rest_after(next: &mut ChannelRecord, replica: &Replica, blame: Bla
 /// Forgets nodes that failed long enough ago, and a pause that is over.
 pub(super) fn forgive(next: &mut ChannelRecord, now_ms: i64) {
     next.shunned.retain(|(_, at_ms)| now_ms - at_ms < SHUNNED_MS);
-    if next.upkeep.rest_ms <= now_ms {
-        next.upkeep.rest_ms = 0;
+    for until_ms in [&mut next.upkeep.rest_ms, &mut next.upkeep.anywhere_ms] {
+        if *until_ms <= now_ms {
+            *until_ms = 0;
+        }
     }
 }

@@ -29,11 +29,7 @@ pub(super) fn settle(
 ) {
     let state = state(next, before, &placed, facts);
     let why = why(next, state, fault.as_ref(), &placed, facts);
-    let is_same =
-        next.why.as_ref().map(|why| (&why.code, &why.reason)) == why.as_ref().map(|why| (&why.code, &why.reason));
-    if !is_same {
-        next.why = why.map(|why| Failure { at_ms: facts.now_ms, ..why });
-    }
+    explain(next, why, facts.now_ms);
     next.state = state;
     if state != before {
         next.since_ms = facts.now_ms;
@@ -48,6 +44,15 @@ pub(super) fn settle(
     }
     if state == ChannelState::Live {
         next.upkeep.lost = 0;
+    }
+}
+
+/// Writes down why a channel is as it is. One reason has one time, however often it is found.
+pub(super) fn explain(next: &mut ChannelRecord, why: Option<Failure>, now_ms: i64) {
+    let is_same =
+        next.why.as_ref().map(|why| (&why.code, &why.reason)) == why.as_ref().map(|why| (&why.code, &why.reason));
+    if !is_same {
+        next.why = why.map(|why| Failure { at_ms: now_ms, ..why });
     }
 }
 
@@ -116,7 +121,7 @@ fn why(
     facts: &Facts<'_>,
 ) -> Option<Failure> {
     if state == ChannelState::Live {
-        return None;
+        return same_zone(next, facts);
     }
     let dark = &next.upkeep.dark;
     let all_dark = !dark.is_empty() && dark.len() >= next.edition.sources.len();
@@ -141,6 +146,16 @@ fn why(
         ),
         _ => lately().or_else(|| Some(starting(next, state, facts))),
     }
+}
+
+/// That a pair stands where it may fail together. It is no reason to be degraded: nothing is missing, and in a
+/// farm of one zone nobody can do anything about it.
+fn same_zone(next: &ChannelRecord, facts: &Facts<'_>) -> Option<Failure> {
+    let mut nodes = next.replicas.iter().filter_map(|replica| replica.node.as_ref());
+    let zone = facts.fleet.shared_zone(nodes.next()?, nodes.next()?)?;
+    let reason = format!("both replicas run in zone {zone}");
+    let mend = "where another zone has room, let a node hand its replica over: framemill node drain";
+    Some(Failure::new(Class::Resource, "same-zone", reason).mend(mend))
 }
 
 /// Symptom of a channel whose replicas keep failing.

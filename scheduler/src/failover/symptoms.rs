@@ -23,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const WORDLESS: Duration = Duration::from_secs(12);
 /// How long a replica waits to be claimed before it is seen whether it waits at the wrong door.
 const WAITS_MS: i64 = 5_000;
+/// How long it waits for somebody in another zone, where one in its peer's could take it.
+const WAITS_FAR_MS: i64 = 10_000;
 /// Beyond a length of segments: words come once a second, and some come late.
 const SLACK: Duration = Duration::from_secs(1);
 /// Segments without a new number after which a replica stands still, beside a peer that goes on, and
@@ -52,6 +54,8 @@ pub(super) enum Blame {
     Nobody,
     /// Ours: nobody ran it yet, and it only goes elsewhere.
     Placement,
+    /// The same, and zones are not looked at for a while.
+    Zone,
 }
 
 /// The replicas that are to be let go. A symptom that both show is no replica's own.
@@ -105,15 +109,22 @@ fn lost(replica: &Replica, job: &JobSummary, facts: &Facts<'_>) -> Option<Fault>
 
 /// It waits where nobody can take it, and somebody could elsewhere.
 fn misplaced(record: &ChannelRecord, replica: &Replica, job: &JobSummary, facts: &Facts<'_>) -> Option<Fault> {
-    if job.state != JobState::Ready || facts.now_ms - job.ready_ms < WAITS_MS {
+    let waits_ms = facts.now_ms - job.ready_ms;
+    if job.state != JobState::Ready || waits_ms < WAITS_MS {
         return None;
     }
     let has_door = |engine, apart: &[NodeId]| facts.fleet.with(engine).iter().any(|node| !apart.contains(node));
-    if has_door(replica.engine, &replica.apart) {
-        return None;
-    }
     let mut others = record.clone();
     others.replicas.retain(|other| other.job != replica.job);
+    if has_door(replica.engine, &replica.apart) {
+        // Whoever is there has no room, or does not look. A node of its peer's zone is better than none.
+        others.upkeep.anywhere_ms = i64::MAX;
+        let anywhere = place::choose(&others, facts).ok().filter(|_| waits_ms >= WAITS_FAR_MS)?;
+        let near = |node: &NodeId| replica.apart.contains(node) && !anywhere.apart.contains(node);
+        let has = facts.fleet.with(anywhere.engine).iter().any(near);
+        let reason = || "nobody takes it in another zone than its peer's".to_owned();
+        return has.then(|| Fault { blame: Blame::Zone, ..fault(replica, "replica-misplaced", reason()) });
+    }
     let better = place::choose(&others, facts).ok()?;
     let has = has_door(better.engine, &better.apart);
     let reason = || "nobody is there to take it where it was placed".to_owned();

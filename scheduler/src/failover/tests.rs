@@ -1,9 +1,12 @@
 //! A channel on a farm that does what the test says, looked at as the controller looks.
 
 mod anything;
+mod costing;
 mod losing;
 mod placing;
+mod scheduled;
 mod telling;
+mod zoned;
 
 use std::time::Duration;
 
@@ -55,7 +58,7 @@ impl World {
             known: Known::default(),
             silent: HashSet::new(),
             listening: true,
-            fleet: Fleet { software: nodes.iter().map(|name| node(name)).collect(), hardware: BTreeSet::new() },
+            fleet: Fleet { software: nodes.iter().map(|name| node(name)).collect(), ..Fleet::default() },
             memory: Memory::default(),
             told: Vec::new(),
         }
@@ -72,6 +75,11 @@ impl World {
         assert_eq!(world.channel.state, ChannelState::Live, "{:?}", world.channel);
         world.told.clear();
         world
+    }
+
+    /// Tells the farm what nodes share.
+    fn zone(&mut self, zones: &[(&str, &str)]) {
+        self.fleet.zones = zones.iter().map(|(name, zone)| (node(name), zone.parse().unwrap())).collect();
     }
 
     fn now(&self) -> Instant {
@@ -143,7 +151,8 @@ impl World {
         }
         for id in todo.create {
             let replica = self.channel.replicas.iter().find(|replica| replica.job == id).unwrap();
-            self.jobs.push(job_of(&self.channel, replica, now_ms).unwrap());
+            let last = self.known.timelines.last();
+            self.jobs.push(job_of(&self.channel, replica, last, now_ms).unwrap());
         }
         self.jobs.retain(|job| !todo.forget.contains(&job.id));
     }

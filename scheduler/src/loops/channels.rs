@@ -159,6 +159,7 @@ async fn look(
     let fleet = Fleet {
         software: view.able(lane_of(&record.edition, Engine::Software)),
         hardware: view.able(lane_of(&record.edition, Engine::Nvenc)),
+        zones: view.zones(),
     };
     let (now, now_ms) = (Instant::now(), now_ms());
     let revision = entry.revision;
@@ -213,7 +214,8 @@ async fn carry_out(
         }
     }
     for replica in channel.replicas.iter().filter(|replica| todo.create.contains(&replica.job)) {
-        let Some(job) = job_of(channel, replica, now_ms) else { continue };
+        let timelines = view.known(entry).timelines;
+        let Some(job) = job_of(channel, replica, timelines.last(), now_ms) else { continue };
         match queue.jobs().create(&subject::job_record(job.asset, job.id), &job).await {
             Ok(revision) => queue.dispatch(&job, revision).await?,
             // Another scheduler was first, or the view has not heard of it yet.

@@ -16,7 +16,7 @@ fn node(name: &str, state: NodeState, present: bool) -> (NodeId, (NodeRecord, u6
         by: Decider::Operator,
         why: String::new(),
         since_ms: 0,
-        roles: vec![NodeRole { role: "worker".to_owned(), slots: 1, encodes: Vec::new(), inventory: None }],
+        roles: vec![NodeRole { role: "worker".to_owned(), slots: 1, encodes: Vec::new(), zone: None, inventory: None }],
         present,
         lost_ms: i64::from(!present),
         deadline_s: 0,
@@ -39,6 +39,7 @@ fn beat(name: &str, process: u128, slots: u32, holds: usize) -> Heartbeat {
         hardware: Vec::new(),
         engines: 0,
         encodes: Vec::new(),
+        zone: None,
         waiting: None,
     }
 }

@@ -4,8 +4,13 @@ use framemill_schemas::{
     asset::{ASSET_VERSION, AssetRecord, AssetState},
     ids::{AssetId, Tenant},
     job::{JobKind, JobRecord, JobState},
+    ladder::VideoCodec,
     lane::{Lane, Priority},
-    live::{Access, CHANNEL_VERSION, ChannelRecord, ChannelState, Edition, LiveSource, Observability, Upkeep, Wanted},
+    live::{
+        Access, CHANNEL_VERSION, ChannelRecord, ChannelState, Edition, LiveClock, LiveSource, Observability, OnAir,
+        SourceFormat, Timeline, Upkeep, Wanted,
+    },
+    rate::{Ratio, timescale_for},
     source::Source,
     spec::{JobSpec, ProbeSpec},
     submission::DEFAULT_LADDER,
@@ -67,6 +72,7 @@ pub(crate) fn channel(wanted: Wanted) -> ChannelRecord {
             observability: Observability::default(),
         },
         wanted,
+        on_air: OnAir::default(),
         state: if wanted == Wanted::Running { ChannelState::Starting } else { ChannelState::Stopped },
         why: None,
         replicas: Vec::new(),
@@ -77,5 +83,38 @@ pub(crate) fn channel(wanted: Wanted) -> ChannelRecord {
         trace: TraceContext::default(),
         made_ms: 1,
         since_ms: 1,
+    }
+}
+
+/// A timeline of segments of a hundred frames, from a number on, counted from the epoch.
+pub(crate) fn timeline(rate: Ratio, first: u64) -> Timeline {
+    Timeline {
+        id: 1,
+        random: "00c0ffee".to_owned(),
+        first,
+        first_frame: first * 100,
+        edition: 1,
+        source: 0,
+        origin: LiveSource::parse("udp://239.0.0.1:5000", false).unwrap(),
+        clock: LiveClock { rate, pts: 0, frame: 0 },
+        owner: None,
+        format: SourceFormat {
+            codec: "h264".to_owned(),
+            pixels: "yuv420p".to_owned(),
+            width: 1280,
+            height: 720,
+            rate,
+            interlaced: false,
+            sound: None,
+        },
+        gop_frames: 50,
+        segment_frames: 100,
+        timescale: timescale_for(rate),
+        threads: 1,
+        codec: VideoCodec::H264,
+        nvenc: None,
+        rungs: Vec::new(),
+        audio: Vec::new(),
+        made_ms: 1,
     }
 }

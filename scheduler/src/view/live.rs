@@ -9,7 +9,7 @@ use std::{
 
 use framemill_queue::Change;
 use framemill_schemas::{
-    ids::{AssetId, ChannelId, JobId, NodeId, Tenant},
+    ids::{AssetId, ChannelId, JobId, NodeId, Tenant, Zone},
     lane::Lane,
     live::{ChannelRecord, ChannelState, Commit, Committed, PlaylistStatus, ReplicaStatus, Timelines, record_key},
 };
@@ -169,6 +169,12 @@ impl View {
         let state = self.state();
         let able = state.alive().filter(|heard| heard.role == WORKER_ROLE && heard.slots > 0 && heard.is_able(lane));
         able.map(|heard| heard.node.clone()).collect()
+    }
+
+    /// The zones of nodes whose workers were heard, as far as they were told one.
+    pub fn zones(&self) -> BTreeMap<NodeId, Zone> {
+        let state = self.state();
+        state.workers().filter_map(|heard| Some((heard.node.clone(), heard.zone.clone()?))).collect()
     }
 
     /// Why nobody takes a job of a lane that is kept apart from some nodes; nothing where somebody would.

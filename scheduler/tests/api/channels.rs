@@ -73,6 +73,47 @@ async fn a_channel_is_made_changed_started_stopped_and_removed() {
 }
 
 #[tokio::test]
+async fn a_schedule_is_no_edition_and_is_shown_with_what_comes_next() {
+    let farm = Farm::local().await;
+    let past = json!([{ "from": "2020-01-01T10:00:00+01:00", "until": "2020-01-01T11:00:00Z" }]);
+    let mut scheduled = document("news");
+    scheduled["on_air"] = past;
+    let made: ChannelPut = put(&farm, "news", &scheduled).await.json().await.unwrap();
+    assert_eq!((made.outcome, made.notes.len(), made.channel.next), (ChannelChange::Created, 1, None));
+    let over = accepted(farm.post("/v1/channels/news/start", "").await).await;
+    assert_eq!((over.state, over.why.unwrap().code.as_str()), (ChannelState::Scheduled, "schedule-over"));
+
+    let coming = json!([{ "until": "2020-01-01T11:00:00Z" }, { "from": "2999-01-01T10:00:00Z" }]);
+    scheduled["on_air"] = coming.clone();
+    let later: ChannelPut = put(&farm, "news", &scheduled).await.json().await.unwrap();
+    assert_eq!((later.outcome, later.channel.edition), (ChannelChange::Changed, 1));
+    assert_eq!(later.changes, ["on air: 2020-01-01T09:00:00Z..2020-01-01T11:00:00Z -> 2 spans"]);
+    assert!(later.notes.is_empty() && later.channel.next.is_some_and(|next| next.on), "{later:?}");
+    let shown: Value = farm.get("/v1/channels/news").await.json().await.unwrap();
+    assert_eq!((&shown["on_air"], &shown["next"]), (&coming, &json!({ "on": true, "at_ms": 32_472_180_000_000_i64 })));
+    farm.until("it is listed by its state", async || {
+        let listed: Page<ChannelView> = farm.get("/v1/channels?state=scheduled").await.json().await.unwrap();
+        listed.items.iter().any(|channel| channel.next.is_some())
+    })
+    .await;
+    let found: Diagnosis = farm.get("/v1/channels/news/diagnose").await.json().await.unwrap();
+    assert_eq!(found.failed, None, "to be off air as planned is no failure: {found:?}");
+
+    // Whoever stops it overrules the schedule, and whoever starts it within a span puts it on air.
+    let stopped = accepted(farm.post("/v1/channels/news/stop", "").await).await;
+    assert_eq!((stopped.wanted, stopped.next), (Wanted::Stopped, None));
+    let mut open = document("open");
+    open["on_air"] = json!([{ "from": "2020-01-01T10:00:00Z" }]);
+    assert_eq!(put(&farm, "open", &open).await.status(), 201);
+    let started = accepted(farm.post("/v1/channels/open/start", "").await).await;
+    assert_eq!(started.state, ChannelState::Starting);
+    open["on_air"] = json!([{ "from": "10:00" }, {}]);
+    let found = problem(put(&farm, "open", &open).await, 422, "invalid").await;
+    let pointers: Vec<_> = found.errors.iter().map(|error| error.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/on_air/0/from", "/on_air/0/until", "/on_air/1"]);
+}
+
+#[tokio::test]
 async fn a_channel_shows_its_sources_without_secrets_and_says_where_it_fails() {
     let farm = Farm::local().await;
     let mut signed = document("news");

@@ -23,7 +23,13 @@ fn id(name: &str) -> NodeId {
 
 /// As a worker of that machine does at its start.
 async fn joins(farm: &Farm, name: &str) {
-    let role = NodeRole { role: "worker".to_owned(), slots: 2, encodes: Vec::new(), inventory: None };
+    let role = NodeRole {
+        role: "worker".to_owned(),
+        slots: 2,
+        encodes: Vec::new(),
+        zone: Some("rack-2".parse().unwrap()),
+        inventory: None,
+    };
     let at = node::Moment { now_ms: 5, revision: 0 };
     let record = node::join(None, &id(name), &role, at).unwrap();
     farm.queue.nodes().create(name, &record).await.unwrap();
@@ -41,6 +47,7 @@ fn beat(process: u128, role: &str, waiting: Option<&str>) -> Heartbeat {
         hardware: Vec::new(),
         engines: 0,
         encodes: Vec::new(),
+        zone: None,
         waiting: waiting.map(str::to_owned),
     }
 }
@@ -105,6 +112,7 @@ async fn an_operator_drains_resumes_and_quarantines() {
     joins(&farm, "gpu-8").await;
     let page: Page<NodeView> = farm.get("/v1/nodes?limit=1").await.json().await.unwrap();
     assert_eq!((page.items[0].id.clone(), page.items[0].state), (id("gpu-7"), NodeState::Active));
+    assert_eq!(page.items[0].roles[0].zone.as_ref().map(|zone| zone.as_str()), Some("rack-2"));
     let rest = format!("/v1/nodes?cursor={}", page.next.unwrap());
     let page: Page<NodeView> = farm.get(&rest).await.json().await.unwrap();
     assert_eq!((page.items.len(), page.items[0].id.clone(), page.next), (1, id("gpu-8"), None));

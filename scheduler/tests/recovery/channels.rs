@@ -9,6 +9,7 @@ use framemill_queue::{Outbox, Queue, RecordError};
 use framemill_scheduler::{
     ladders::Ladders,
     loops::{channels, notify, sweep, watch},
+    on_air::lead_ms,
     view::View,
 };
 use framemill_schemas::{
@@ -16,7 +17,7 @@ use framemill_schemas::{
     job::JobRecord,
     live::{
         Access, CHANNEL_VERSION, COMMIT_VERSION, ChannelRecord, ChannelState, Commit, Committed, Edition, LiveSource,
-        Observability, Upkeep, Wanted, commit_key, record_key,
+        Observability, OnAir, SpanDocument, Upkeep, Wanted, commit_key, record_key, rfc3339,
     },
     spec::JobSpec,
     subject::{CHANNELS_BUCKET, COMMITS_BUCKET, job_records_of},
@@ -80,6 +81,7 @@ fn channel(name: &str) -> ChannelRecord {
             observability: Observability { alert_after_segment_gap_s: 60 },
         },
         wanted: Wanted::Running,
+        on_air: OnAir::default(),
         state: ChannelState::Starting,
         why: None,
         replicas: Vec::new(),
@@ -265,4 +267,91 @@ async fn two_schedulers_at_once_place_the_same_replicas() {
     }
     assert_eq!(on.values().sum::<usize>(), 2 * CHANNELS);
     assert!(schedulers.iter().all(|scheduler| scheduler.view.is_current()));
+}
+
+/// Spans as an operator gives them, each from and until so many milliseconds from now.
+fn on_air(spans: &[(i64, Option<i64>)]) -> OnAir {
+    let at = |ms: i64| rfc3339(now_ms() + ms);
+    let span = |(from, until): &(i64, Option<i64>)| SpanDocument { from: Some(at(*from)), until: until.map(at) };
+    let mut errors = Vec::new();
+    let checked = OnAir::check(&spans.iter().map(span).collect::<Vec<_>>(), &mut errors);
+    assert!(errors.is_empty(), "{errors:?}");
+    checked
+}
+
+async fn reschedule(queue: &Queue, channel: &ChannelRecord, spans: &[(i64, Option<i64>)]) {
+    let key = record_key(&channel.tenant, &channel.id);
+    let on_air = on_air(spans);
+    eventually("it has another schedule", async || {
+        let records = queue.records::<ChannelRecord>(CHANNELS_BUCKET);
+        let (record, revision) = records.get(&key).await.unwrap().unwrap();
+        records.update(&key, &ChannelRecord { on_air: on_air.clone(), ..record }, revision).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_channel_goes_on_air_ahead_of_its_span_and_off_at_its_end() {
+    const SOON_MS: i64 = 2_000;
+    let server = Server::start().await;
+    let queue = server.connect().await;
+    let _scheduler = Scheduler::start(&queue).await;
+    let mut a = Worker::start(&server.connect().await, "a", 4);
+    let mut channel = channel("news");
+    channel.edition.redundancy = 1;
+    let lead_ms = lead_ms(&channel.edition);
+    // Its replica is to be placed in a moment, and its span begins when that has had time to get on air.
+    let begun_ms = now_ms();
+    channel.on_air = on_air(&[(lead_ms + SOON_MS, None)]);
+    create(&queue, &channel).await;
+    let off = reaches(&queue, &channel, ChannelState::Scheduled).await;
+    assert!(off.why.unwrap().reason.starts_with("off air until 20"));
+    assert!(jobs(&queue, &channel).await.is_empty());
+    let first = next(&mut a).await;
+    let placed_ms = now(&queue, &channel).await.replicas[0].placed_ms;
+    assert!((SOON_MS..SOON_MS + 3_000).contains(&(placed_ms - begun_ms)), "placed {} ms on", placed_ms - begun_ms);
+    commit(&queue, &channel, first.job.id, "a").await;
+    reaches(&queue, &channel, ChannelState::Live).await;
+
+    reschedule(&queue, &channel, &[(-600_000, Some(SOON_MS)), (600_000, None)]).await;
+    let ends = Instant::now() + Duration::from_millis(SOON_MS.unsigned_abs());
+    soon("its replica is let go of", first.cancel.cancelled()).await;
+    assert!(Instant::now() + Duration::from_millis(500) > ends, "not before its span is over");
+    let off = reaches(&queue, &channel, ChannelState::Scheduled).await;
+    assert!(off.replicas.is_empty() && off.edition == channel.edition);
+    let expected = ["channel.starting", "channel.live", "channel.stopped"];
+    // It was made as one that runs: that it was taken off air at first is told as well.
+    eventually("all is told", async || told(&queue).await.ends_with(&expected.map(str::to_owned)).then_some(())).await;
+
+    // Once there is no schedule any more, it is on air.
+    let key = record_key(&channel.tenant, &channel.id);
+    let records = queue.records::<ChannelRecord>(CHANNELS_BUCKET);
+    eventually("it has no schedule", async || {
+        let (record, revision) = records.get(&key).await.unwrap().unwrap();
+        records.update(&key, &ChannelRecord { on_air: OnAir::default(), ..record }, revision).await.ok()
+    })
+    .await;
+    next(&mut a).await;
+}
+
+#[tokio::test]
+async fn a_pair_stands_in_two_zones_although_the_peers_zone_has_more_room() {
+    let server = Server::start().await;
+    let queue = server.connect().await;
+    let scheduler = Scheduler::start(&queue).await;
+    let mut workers = Vec::new();
+    for (node, zone) in [("a", "north"), ("b", "north"), ("c", "north"), ("d", "south")] {
+        workers.push(Worker::start_in(&server.connect().await, node, 8, zone));
+    }
+    eventually("all are heard with their zones", async || (scheduler.view.zones().len() == 4).then_some(())).await;
+    let channels: Vec<_> = (0..8).map(|number| channel(&format!("c{number}"))).collect();
+    for channel in &channels {
+        create(&queue, channel).await;
+    }
+    for channel in &channels {
+        let on =
+            eventually("two replicas run", async || Some(runs_on(&queue, channel).await).filter(|on| on.len() == 2))
+                .await;
+        assert!(on.contains("d"), "{on:?}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     ids::{AssetId, ChannelId, JobId, NodeId, Tenant},
     inventory::Engine,
     ladder::Ladder,
-    live::{Access, LiveSource, Observability},
+    live::{Access, LiveSource, Observability, OnAir},
     rate::{Ratio, rescale},
     trace::TraceContext,
 };
@@ -34,6 +34,8 @@ pub enum Wanted {
 pub enum ChannelState {
     /// Off air.
     Stopped,
+    /// Off air until its schedule puts it on, or for ever where that is over.
+    Scheduled,
     /// Its replicas are being placed, and nothing was published yet.
     Starting,
     /// On air with all its replicas.
@@ -48,12 +50,14 @@ pub enum ChannelState {
 
 impl ChannelState {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Stopped, Self::Starting, Self::Live, Self::Degraded, Self::Down, Self::Retired];
+    pub const ALL: [Self; 7] =
+        [Self::Stopped, Self::Scheduled, Self::Starting, Self::Live, Self::Degraded, Self::Down, Self::Retired];
 
     /// The name in reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
+            Self::Scheduled => "scheduled",
             Self::Starting => "starting",
             Self::Live => "live",
             Self::Degraded => "degraded",
@@ -138,6 +142,9 @@ pub struct Upkeep {
     /// No replica is placed before this, Unix milliseconds.
     #[serde(default)]
     pub rest_ms: i64,
+    /// Until when zones are not looked at: nobody in another one took a replica. Unix milliseconds.
+    #[serde(default)]
+    pub anywhere_ms: i64,
     /// Sources that no replica reaches, by their place in the edition.
     #[serde(default)]
     pub dark: Vec<u32>,
@@ -164,6 +171,9 @@ pub struct ChannelRecord {
     pub edition: Edition,
     /// What is wanted of it.
     pub wanted: Wanted,
+    /// When it is on air while it is wanted running. No part of the edition: replicas know nothing of it.
+    #[serde(default, skip_serializing_if = "OnAir::is_empty")]
+    pub on_air: OnAir,
     /// How it is.
     pub state: ChannelState,
     /// Why, where that needs words.
@@ -191,6 +201,18 @@ pub struct ChannelRecord {
     pub made_ms: i64,
     /// When its state changed last, Unix milliseconds.
     pub since_ms: i64,
+}
+
+impl ChannelRecord {
+    /// Whether it is on air now, or on its way there: wanted, and not between two spans of its schedule.
+    pub fn is_on_air(&self) -> bool {
+        self.wanted == Wanted::Running && self.state != ChannelState::Scheduled
+    }
+
+    /// Whether it is off air, for now or for good: viewers are told that it ended.
+    pub fn is_off_air(&self) -> bool {
+        !self.is_on_air() && matches!(self.state, ChannelState::Stopped | ChannelState::Scheduled)
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::{
     field_error::{FieldError, read_strict},
     ids::{ChannelId, Tenant, is_name},
     ladder::Ladder,
-    live::{Edition, LiveSource, LiveSourceKind},
+    live::{Edition, LiveSource, LiveSourceKind, OnAir, SpanDocument},
     submission::LadderChoice,
 };
 
@@ -53,6 +53,9 @@ pub struct ChannelDocument {
     /// How long a better source must be there again before the channel returns to it, in seconds.
     #[serde(default = "return_after_s")]
     pub return_after_s: u32,
+    /// When it is on air once it is started, at most 64 spans in order of time; always where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_air: Vec<SpanDocument>,
     /// Who may watch: for the edge.
     #[serde(default)]
     pub access: Access,
@@ -131,6 +134,8 @@ pub struct CheckedChannel {
     pub tenant: Option<Tenant>,
     /// What it is to be.
     pub edition: Edition,
+    /// When it is to be on air: no part of what is encoded.
+    pub on_air: OnAir,
 }
 
 impl CheckedChannel {
@@ -174,6 +179,7 @@ impl ChannelDocument {
         check_range(&mut errors, "/return_after_s", self.return_after_s, 0..=RETURN_AFTER_S_MAX, "seconds");
         let alert = self.observability.alert_after_segment_gap_s;
         check_range(&mut errors, "/observability/alert_after_segment_gap_s", alert, 1..=3600, "seconds");
+        let on_air = OnAir::check(&self.on_air, &mut errors);
         for (index, region) in self.access.regions.iter().enumerate() {
             if region.len() != 2 || !region.bytes().all(|byte| byte.is_ascii_uppercase()) {
                 errors.push(FieldError::new(
@@ -187,6 +193,7 @@ impl ChannelDocument {
             (Some(id), Some(ladder)) if errors.is_empty() => Ok(CheckedChannel {
                 id,
                 tenant,
+                on_air,
                 edition: Edition {
                     number: 0,
                     sources,
@@ -334,7 +341,7 @@ mod tests {
                 { "uri": "udp://h:1" }, { "uri": "udp://h:1" },
             ],
             "ladder": "mixed", "redundancy": 3, "segment_s": 0.5, "window_s": 1, "timeshift_s": 9_999_999,
-            "return_after_s": 9999, "access": { "regions": ["no"] },
+            "return_after_s": 9999, "on_air": [{}, { "from": "18:00" }], "access": { "regions": ["no"] },
             "observability": { "alert_after_segment_gap_s": 0 },
         }));
         assert_eq!(
@@ -353,6 +360,8 @@ mod tests {
                 "/timeshift_s",
                 "/return_after_s",
                 "/observability/alert_after_segment_gap_s",
+                "/on_air/0",
+                "/on_air/1/from",
                 "/access/regions/0",
             ]
         );

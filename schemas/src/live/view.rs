@@ -8,7 +8,7 @@ use crate::{
     ids::{ChannelId, JobId, NodeId, Tenant},
     inventory::Engine,
     job::JobState,
-    live::{ChannelState, Flaw, LiveSourceKind, SourceFormat, Wanted},
+    live::{ChannelState, Flaw, LiveSourceKind, OnAirChange, SourceFormat, SpanDocument, Wanted},
 };
 
 /// A channel as it is listed.
@@ -25,6 +25,9 @@ pub struct ChannelView {
     /// Why, where that needs words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Failure>,
+    /// What its schedule does next; absent without one, while it is stopped, and where nothing comes any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<OnAirChange>,
     /// Which edition of it is made, from 1.
     pub edition: u32,
     /// Name of its ladder.
@@ -45,7 +48,7 @@ pub struct ChannelView {
 pub enum ChannelChange {
     /// It was not there before.
     Created,
-    /// It has a new edition.
+    /// It has a new edition, another schedule, or both.
     Changed,
     /// It is as asked for already.
     Unchanged,
@@ -71,6 +74,9 @@ pub struct ChannelPut {
     pub dry_run: bool,
     /// What differs from before, for people.
     pub changes: Vec<String>,
+    /// What was taken and may not be meant, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The channel; as it would be, where nothing was stored.
     pub channel: ChannelView,
 }
@@ -87,6 +93,9 @@ pub struct ChannelDetail {
     pub window_s: u32,
     /// How far back a viewer may go, seconds.
     pub timeshift_s: u32,
+    /// When it is on air while it is started; always where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_air: Vec<SpanDocument>,
     /// The last number that something became of; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadView>,

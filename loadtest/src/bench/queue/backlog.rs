@@ -146,6 +146,7 @@ async fn fill(queue: &Queue, scheduler: &Scheduler, titles: u64, say: &mut impl 
         hardware: Vec::new(),
         engines: 0,
         encodes: VideoCodec::ALL.to_vec(),
+        zone: None,
         waiting: None,
     };
     queue.beat(&heartbeat).await?;

@@ -41,6 +41,7 @@ impl Claims {
             lanes,
             slots,
             encodes: VideoCodec::ALL.to_vec(),
+            zone: None,
             lease: LEASE,
             gate: Gate::default(),
         };

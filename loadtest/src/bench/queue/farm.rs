@@ -65,6 +65,7 @@ impl Farm {
             lanes: Lane::all(&[JobKind::Probe, JobKind::Audio, JobKind::Transcode]),
             slots,
             encodes: VideoCodec::ALL.to_vec(),
+            zone: None,
             lease: LEASE,
             gate: Gate::default(),
         };

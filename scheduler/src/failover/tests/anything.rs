@@ -42,6 +42,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 const NODES: [&str; 4] = ["a", "b", "c", "d"];
+const ZONES: [(&str, &str); 3] = [("a", "north"), ("b", "north"), ("c", "south")];
 
 impl World {
     /// A worker takes a job as the runner's judgement lets it: once, and not where it is kept apart from.
@@ -125,9 +126,10 @@ impl World {
 proptest! {
     #[test]
     fn whatever_happens_no_two_replicas_share_a_node_and_none_is_one_too_many(
-        nodes in 0..5_usize, acts in acts(),
+        nodes in 0..5_usize, zoned in any::<bool>(), acts in acts(),
     ) {
         let mut world = World::new(&NODES[..nodes]);
+        world.zone(if zoned { &ZONES } else { &[] });
         for act in &acts {
             let before = world.channel.clone();
             world.act(act);
@@ -150,8 +152,9 @@ proptest! {
     }
 
     #[test]
-    fn a_farm_with_nodes_enough_ends_up_with_a_pair_on_two_of_them(acts in acts()) {
+    fn a_farm_with_nodes_enough_ends_up_with_a_pair_on_two_of_them(zoned in any::<bool>(), acts in acts()) {
         let mut world = World::new(&NODES);
+        world.zone(if zoned { &ZONES } else { &[] });
         for act in &acts {
             world.act(act);
         }

@@ -146,7 +146,8 @@ fn the_second_encodes_as_the_first_and_a_pair_is_worth_more_than_a_gpu() {
         assert_eq!(world.channel.replicas[0].engine, expected, "{policy:?} {hardware} {software}");
         world.claim(0, "a");
         // Whatever comes later.
-        world.fleet = Fleet { software: BTreeSet::from([node("c")]), hardware: BTreeSet::from([node("c")]) };
+        let all = BTreeSet::from([node("c")]);
+        world.fleet = Fleet { software: all.clone(), hardware: all, ..Fleet::default() };
         world.look();
         assert_eq!(world.channel.replicas[1].engine, expected, "{policy:?} {hardware} {software}");
     }

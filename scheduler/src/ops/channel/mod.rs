@@ -13,8 +13,9 @@ use framemill_schemas::{
 };
 
 use super::{CAS_TRIES_MAX, OpError, now_ms};
+use crate::on_air;
 
-pub use put::put;
+pub use put::{Asked, put};
 
 /// Most events that wait in a record to be sent; the oldest go first.
 const UNSENT_MAX: usize = 64;
@@ -104,27 +105,42 @@ async fn change(
     }
 }
 
+/// Takes a channel that is off air and to be put on.
+/// Returns it starting, with `channel.starting` to be sent; what went before is forgotten.
+pub(crate) fn begun(channel: &ChannelRecord, revision: u64, now_ms: i64) -> ChannelRecord {
+    let mut begun = ChannelRecord {
+        state: ChannelState::Starting,
+        why: None,
+        shunned: Vec::new(),
+        upkeep: Upkeep { told: channel.upkeep.told, ..Upkeep::default() },
+        since_ms: now_ms,
+        ..channel.clone()
+    };
+    let event = channel_event(&begun, "starting", "", Told::default(), revision, now_ms);
+    push_event(&mut begun, event);
+    begun
+}
+
 /// Takes a channel that is off air.
-/// Returns it wanted on air and starting, with `channel.starting` to be sent; what went before is
-/// forgotten.
+/// Returns it wanted on air, and begun where its schedule puts it on air now; else it waits for that.
 /// Guards: one that is wanted already stays as it is; a removed one does not come back.
 fn started(channel: &ChannelRecord, revision: u64, now_ms: i64) -> Result<Option<ChannelRecord>, OpError> {
     match channel.wanted {
         Wanted::Running => Ok(None),
         Wanted::Retired => Err(refuse(channel, "it is being removed; apply it again once it is gone")),
         Wanted::Stopped => {
-            let mut started = ChannelRecord {
-                wanted: Wanted::Running,
-                state: ChannelState::Starting,
-                why: None,
-                shunned: Vec::new(),
-                upkeep: Upkeep { told: channel.upkeep.told, ..Upkeep::default() },
-                since_ms: now_ms,
-                ..channel.clone()
-            };
-            let event = channel_event(&started, "starting", "", Told::default(), revision, now_ms);
-            push_event(&mut started, event);
-            Ok(Some(started))
+            let wanted = ChannelRecord { wanted: Wanted::Running, ..channel.clone() };
+            if on_air::is_due(&wanted, now_ms) {
+                return Ok(Some(begun(&wanted, revision, now_ms)));
+            }
+            Ok(Some(match wanted.state {
+                ChannelState::Stopped => {
+                    let why = Some(Failure { at_ms: now_ms, ..on_air::off_air(&wanted, now_ms) });
+                    ChannelRecord { state: ChannelState::Scheduled, why, since_ms: now_ms, ..wanted }
+                }
+                // Still on its way off air: the controller says once it is there.
+                _ => wanted,
+            }))
         }
     }
 }

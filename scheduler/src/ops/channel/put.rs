@@ -7,8 +7,8 @@ use framemill_schemas::{
     field_error::FieldError,
     ids::{AssetId, ChannelId, Tenant},
     live::{
-        CHANNEL_VERSION, ChannelChange, ChannelRecord, ChannelState, Edition, LiveSource, LiveSourceKind, Upkeep,
-        Wanted, record_key,
+        CHANNEL_VERSION, ChannelChange, ChannelRecord, ChannelState, Edition, LiveSource, LiveSourceKind, OnAir,
+        Upkeep, Wanted, record_key,
     },
     source::Source,
 };
@@ -32,25 +32,34 @@ pub struct Put {
     pub changes: Vec<String>,
 }
 
-/// Takes a checked edition; returns the channel that is made of it. With `dry_run` nothing is stored.
+/// What a channel is to be.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What it is made of.
+    pub edition: Edition,
+    /// When it is on air.
+    pub on_air: OnAir,
+}
+
+/// Takes what was checked; returns the channel that is made of it. With `dry_run` nothing is stored.
 /// Guards: file sources lie below a configured folder; what replicas are claimed or cut by stays as it
 /// is while the channel is on air; a channel that is being removed is not changed.
 pub async fn put(
     queue: &Queue,
     tenant: &Tenant,
     id: &ChannelId,
-    mut edition: Edition,
+    mut asked: Asked,
     folders: &[PathBuf],
     dry_run: bool,
 ) -> Result<Put, OpError> {
-    check_files(&mut edition.sources, folders).await?;
+    check_files(&mut asked.edition.sources, folders).await?;
     let (records, key) = (channels(queue), record_key(tenant, id));
     let mut tries = 0;
     loop {
         let found = records.get(&key).await?;
         let put = match &found {
-            None => made(tenant, id, edition.clone()),
-            Some((channel, _)) => changed(channel, edition.clone())?,
+            None => made(tenant, id, asked.clone()),
+            Some((channel, _)) => changed(channel, asked.clone())?,
         };
         if dry_run || put.outcome == ChannelChange::Unchanged {
             return Ok(put);
@@ -83,7 +92,7 @@ async fn check_files(sources: &mut [LiveSource], folders: &[PathBuf]) -> Result<
     if faults.is_empty() { Ok(()) } else { Err(OpError::Refused(faults)) }
 }
 
-fn made(tenant: &Tenant, id: &ChannelId, edition: Edition) -> Put {
+fn made(tenant: &Tenant, id: &ChannelId, asked: Asked) -> Put {
     let now_ms = now_ms();
     let span = tracing::info_span!(parent: None, "channel", channel = %id, %tenant);
     let channel = ChannelRecord {
@@ -91,8 +100,9 @@ fn made(tenant: &Tenant, id: &ChannelId, edition: Edition) -> Put {
         tenant: tenant.clone(),
         id: id.clone(),
         asset: AssetId::new(Uuid::now_v7()),
-        edition: Edition { number: 1, ..edition },
+        edition: Edition { number: 1, ..asked.edition },
         wanted: Wanted::Stopped,
+        on_air: asked.on_air,
         state: ChannelState::Stopped,
         why: None,
         replicas: Vec::new(),
@@ -108,17 +118,27 @@ fn made(tenant: &Tenant, id: &ChannelId, edition: Edition) -> Put {
 }
 
 /// Takes a channel and what it is to be made of.
-/// Returns it in its next edition, or as it is where nothing differs.
+/// Returns it in its next edition, or as it is where nothing differs. Another schedule alone makes no edition:
+/// replicas go on as they are.
 /// Guards: see [`put`].
-pub(super) fn changed(channel: &ChannelRecord, edition: Edition) -> Result<Put, OpError> {
+pub(super) fn changed(channel: &ChannelRecord, asked: Asked) -> Result<Put, OpError> {
+    let Asked { edition, on_air } = asked;
     if channel.wanted == Wanted::Retired {
         return Err(refuse(channel, "it is being removed; apply it again once it is gone"));
     }
-    let changes = changes_between(&channel.edition, &edition);
+    let mut changes = changes_between(&channel.edition, &edition);
+    let same_edition = changes.is_empty();
+    if channel.on_air != on_air {
+        changes.push(moved("on air", spans(&channel.on_air), spans(&on_air)));
+    }
     if changes.is_empty() {
         return Ok(Put { channel: channel.clone(), outcome: ChannelChange::Unchanged, changes });
     }
-    if channel.wanted == Wanted::Running
+    if same_edition {
+        let channel = ChannelRecord { on_air, ..channel.clone() };
+        return Ok(Put { channel, outcome: ChannelChange::Changed, changes });
+    }
+    if channel.is_on_air()
         && let Some(what) = fixed_on_air(&channel.edition, &edition)
     {
         let mend = format!("{what} cannot be changed on air: stop it first, change it, and start it again");
@@ -130,8 +150,24 @@ pub(super) fn changed(channel: &ChannelRecord, edition: Edition) -> Result<Put, 
         // The places of the sources mean others now.
         false => Upkeep { dark: Vec::new(), ..channel.upkeep.clone() },
     };
-    let channel = ChannelRecord { edition: Edition { number, ..edition }, upkeep, ..channel.clone() };
+    let channel = ChannelRecord { edition: Edition { number, ..edition }, on_air, upkeep, ..channel.clone() };
     Ok(Put { channel, outcome: ChannelChange::Changed, changes })
+}
+
+fn moved(what: &str, before: String, after: String) -> String {
+    format!("{what}: {before} -> {after}")
+}
+
+/// A schedule in few words.
+fn spans(on_air: &OnAir) -> String {
+    match on_air.documents().as_slice() {
+        [] => "always".to_owned(),
+        [span] => {
+            let end = |end: &Option<String>| end.clone().unwrap_or_default();
+            format!("{}..{}", end(&span.from), end(&span.until))
+        }
+        many => format!("{} spans", many.len()),
+    }
 }
 
 /// What a running replica was claimed for, or numbers are counted by.
@@ -160,7 +196,6 @@ fn changes_between(before: &Edition, after: &Edition) -> Vec<String> {
         let all: Vec<String> = sources.iter().map(ToString::to_string).collect();
         all.join(", ")
     };
-    let moved = |what: &str, before: String, after: String| format!("{what}: {before} -> {after}");
     differs(before.sources != after.sources, moved("sources", list(&before.sources), list(&after.sources)));
     let names = (before.ladder.name.clone(), after.ladder.name.clone());
     let ladder = if names.0 == names.1 {

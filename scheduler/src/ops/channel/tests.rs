@@ -1,7 +1,24 @@
 use framemill_schemas::live::ChannelChange;
 
-use super::{put::changed, *};
+use framemill_schemas::live::{OnAir, SpanDocument};
+
+use super::{
+    put::{Asked, changed},
+    *,
+};
 use crate::ops::sample::channel;
+
+/// On air from the third to the fourth hour of 1970.
+fn spans() -> OnAir {
+    let (from, until) = ("1970-01-01T03:00:00Z".to_owned(), "1970-01-01T04:00:00Z".to_owned());
+    OnAir::check(&[SpanDocument { from: Some(from), until: Some(until) }], &mut Vec::new())
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn asked(channel: &ChannelRecord) -> Asked {
+    Asked { edition: channel.edition.clone(), on_air: channel.on_air.clone() }
+}
 
 #[test]
 fn a_channel_is_started_and_stopped_once() {
@@ -18,7 +35,7 @@ fn a_channel_is_started_and_stopped_once() {
     assert_eq!(retired(&gone), None);
     assert!(matches!(started(&gone, 5, 9), Err(OpError::Conflict(_))));
     assert!(matches!(stopped(&gone), Err(OpError::Conflict(_))));
-    assert!(matches!(changed(&gone, gone.edition.clone()), Err(OpError::Conflict(_))));
+    assert!(matches!(changed(&gone, asked(&gone)), Err(OpError::Conflict(_))));
 }
 
 #[test]
@@ -42,11 +59,11 @@ fn only_what_differs_makes_an_edition_and_not_all_of_it_on_air() {
     for (what, change, on_air) in cases {
         for wanted in [Wanted::Running, Wanted::Stopped] {
             let before = channel(wanted);
-            let mut edition = before.edition.clone();
-            edition.number = 0;
-            assert_eq!(changed(&before, edition.clone()).unwrap().outcome, ChannelChange::Unchanged, "{what}");
-            change(&mut edition);
-            match changed(&before, edition) {
+            let mut wish = asked(&before);
+            wish.edition.number = 0;
+            assert_eq!(changed(&before, wish.clone()).unwrap().outcome, ChannelChange::Unchanged, "{what}");
+            change(&mut wish.edition);
+            match changed(&before, wish) {
                 Ok(put) => {
                     assert!(on_air || wanted == Wanted::Stopped, "{what}");
                     assert_eq!(put.channel.edition.number, before.edition.number + 1);
@@ -60,4 +77,44 @@ fn only_what_differs_makes_an_edition_and_not_all_of_it_on_air() {
             }
         }
     }
+}
+
+#[test]
+fn another_schedule_alone_makes_no_edition() {
+    let before = channel(Wanted::Running);
+    let put = changed(&before, Asked { on_air: spans(), ..asked(&before) }).unwrap();
+    assert_eq!((put.outcome, &put.channel.edition), (ChannelChange::Changed, &before.edition));
+    assert_eq!(put.changes, ["on air: always -> 1970-01-01T03:00:00Z..1970-01-01T04:00:00Z"]);
+    assert_eq!(changed(&put.channel, asked(&put.channel)).unwrap().outcome, ChannelChange::Unchanged);
+    // Beside something else it is taken with the edition.
+    let mut wish = asked(&put.channel);
+    (wish.on_air, wish.edition.window_s) = (OnAir::default(), 90);
+    let both = changed(&put.channel, wish).unwrap();
+    assert_eq!((both.channel.edition.number, both.changes.len()), (before.edition.number + 1, 2));
+    assert!(both.channel.on_air.is_empty());
+    // Off air by its schedule, all of it may change.
+    let mut wish = asked(&put.channel);
+    wish.edition.segment_ms += 1000;
+    assert!(changed(&put.channel, wish.clone()).is_err());
+    let off = ChannelRecord { state: ChannelState::Scheduled, ..put.channel };
+    assert_eq!(changed(&off, wish).unwrap().outcome, ChannelChange::Changed);
+}
+
+#[test]
+fn a_channel_that_is_started_between_two_spans_waits_without_a_word() {
+    let off = ChannelRecord { on_air: spans(), ..channel(Wanted::Stopped) };
+    for (now_ms, state, told) in [
+        (0, ChannelState::Scheduled, 0),
+        (3 * HOUR_MS - 10_000, ChannelState::Starting, 1),
+        (3 * HOUR_MS, ChannelState::Starting, 1),
+        (4 * HOUR_MS, ChannelState::Scheduled, 0),
+    ] {
+        let on = started(&off, 3, now_ms).unwrap().unwrap();
+        assert_eq!((on.wanted, on.state, on.unsent.len()), (Wanted::Running, state, told), "{now_ms}");
+        assert_eq!((on.why.is_some(), on.since_ms), (state == ChannelState::Scheduled, now_ms));
+    }
+    // Stopped a moment ago, and not off air yet: that, the controller says.
+    let leaving = ChannelRecord { state: ChannelState::Live, ..off };
+    let on = started(&leaving, 3, 0).unwrap().unwrap();
+    assert_eq!((on.wanted, on.state), (Wanted::Running, ChannelState::Live));
 }
