@@ -64,7 +64,9 @@ pub fn show(global: &Global, detail: &ChannelDetail) {
     let sources = detail.sources.iter().map(source).collect();
     let header = ["source", "kind", "state", "kbit/s", "last packet", "format", "reconnects", "lost", "trouble"];
     output::table(&header, sources, "no sources");
-    let replicas = detail.replicas.iter().map(replica).collect();
+    let encodes = detail.replicas.iter().any(|replica| replica.encoding == Some(true));
+    let stands_by = !detail.aligned && encodes;
+    let replicas = detail.replicas.iter().map(|one| replica(one, stands_by)).collect();
     let header = ["replica on", "job", "state", "number", "lag", "speed", "first", "second", "restarts", "trouble"];
     output::table(&header, replicas, "no replicas");
     if let Some(waiting) = &detail.waiting {
@@ -130,10 +132,11 @@ fn format_of(format: &SourceFormat) -> String {
     format!("{} {}x{}{scan} {}, {sound}", format.codec, format.width, format.height, format.rate)
 }
 
-fn replica(replica: &EncoderView) -> Vec<String> {
+fn replica(replica: &EncoderView, stands_by: bool) -> Vec<String> {
     let state = match (replica.state, replica.encoding) {
         (_, Some(true)) if replica.proven => "encodes",
         (_, Some(true)) => "starts",
+        (_, Some(false)) if stands_by && replica.proven => "stands by",
         (_, Some(false)) => "waits for its source",
         (Some(state), None) => state.as_str(),
         (None, None) => "placed",

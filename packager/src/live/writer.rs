@@ -226,13 +226,16 @@ async fn arrived(older: &mut Option<oneshot::Receiver<Vec<Entry>>>) -> Vec<Entry
 }
 
 fn sight<'a>(stage: &'a Stage, queue: &Queue, record: &ChannelRecord) -> Sight<'a> {
+    let now_ms = now_ms();
+    // Replicas are there ahead of a span, and make nothing of the time before it.
+    let has_begun = record.on_air.begins_ms(now_ms).is_none_or(|from_ms| from_ms <= now_ms);
     Sight {
-        on: record.is_on_air() && queue.is_connected(),
+        on: record.is_on_air() && has_begun && queue.is_connected(),
         reconnects: queue.reconnects(),
         awaited: stage.awaited().map(|(number, timeline)| (number, &**timeline)),
         beyond: stage.beyond(),
         behind_gap: stage.entries().last().is_some_and(|entry| entry.mark.gap),
         now: Instant::now(),
-        now_ms: now_ms(),
+        now_ms,
     }
 }

@@ -75,7 +75,9 @@ fn state(next: &ChannelRecord, before: ChannelState, placed: &Placed, facts: &Fa
     let is_starting = before == ChannelState::Starting;
     // What is in the log may be of the time before it was started.
     let is_on_air = shows(next, facts).is_some() && (proven > 0 || !is_starting);
-    let starts_ms = facts.now_ms - next.since_ms;
+    // Nothing is published before its span begins.
+    let begins_ms = next.on_air.begins_ms(facts.now_ms).unwrap_or_default();
+    let starts_ms = facts.now_ms - next.since_ms.max(begins_ms);
     match (is_on_air, is_whole) {
         (true, true) => ChannelState::Live,
         (true, false) if is_starting && !is_late(next, placed, facts) => ChannelState::Starting,

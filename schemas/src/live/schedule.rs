@@ -122,6 +122,11 @@ impl OnAir {
         self.is_empty() || self.0.iter().any(now)
     }
 
+    /// When the span begins that goes on, or the next one where none does; nothing where it has no beginning.
+    pub fn begins_ms(&self, now_ms: i64) -> Option<i64> {
+        self.0.iter().find(|span| !span.is_over(now_ms))?.from_ms
+    }
+
     /// When the last of the spans that are over ended.
     pub fn ended_ms(&self, now_ms: i64) -> Option<i64> {
         self.0.iter().rev().find(|span| span.is_over(now_ms))?.until_ms

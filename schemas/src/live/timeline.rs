@@ -150,6 +150,13 @@ impl Timeline {
         self.first + after.div_ceil(u64::from(self.segment_frames))
     }
 
+    /// The first number that starts at a time of the channel's clock or later, Unix milliseconds.
+    pub fn number_at_ms(&self, time_ms: i64) -> u64 {
+        let number = self.number_from(frame_at_ms(time_ms, self.clock.rate).cast_signed());
+        // A frame is the nearest one, and may be shown just before.
+        if self.time_ms(number).start < time_ms { number + 1 } else { number }
+    }
+
     /// Time and length of a number's pictures, in ticks of [`Timeline::timescale`].
     pub fn picture_ticks(&self, number: u64) -> Range<u64> {
         let frames = self.frames_of(number);

@@ -62,6 +62,8 @@ pub(super) struct Ground<'a> {
     pub random: &'a str,
     /// The replica that alone can publish on it.
     pub owner: Option<JobId>,
+    /// When the channel's schedule puts it on air, Unix milliseconds: nothing from before is published.
+    pub not_before_ms: Option<i64>,
 }
 
 /// Makes the timeline.
@@ -121,6 +123,11 @@ pub(super) fn timeline(ground: Ground<'_>, begin: Begin) -> Result<Timeline, Fai
             made.first = now_frame / u64::from(segment_frames);
             made.first_frame = made.first * u64::from(segment_frames);
         }
+    }
+    if let Some(from_ms) = ground.not_before_ms {
+        let first = made.number_at_ms(from_ms);
+        made.first_frame = made.frames_of(first).start;
+        made.first = first;
     }
     Ok(made)
 }

@@ -54,6 +54,7 @@ fn make(
         now_ms,
         random: "00c0ffee",
         owner: None,
+        not_before_ms: None,
     };
     timeline(ground, begin).unwrap()
 }
@@ -158,6 +159,30 @@ fn a_new_edition_begins_a_little_ahead_on_the_same_clock() {
     assert_eq!(made.clock, before.clock);
     assert!(made.time_ms(made.first).start > now_ms);
     assert_ne!(made.id, before.id);
+}
+
+#[test]
+fn nothing_from_before_its_span_is_published() {
+    let (edition, format) = (edition(1, 4000), format((25, 1)));
+    let mut before = Timelines::default();
+    for from_ms in [NOW_MS + 3100, NOW_MS + 3_600_000, NOW_MS + 7_200_000] {
+        let ground = Ground {
+            edition: &edition,
+            source: 0,
+            format: &format,
+            engine: Engine::Software,
+            before: &before,
+            free: before.last().map_or(0, |last| last.first + 5),
+            now_ms: from_ms - 3000,
+            random: "00c0ffee",
+            owner: None,
+            not_before_ms: Some(from_ms),
+        };
+        let made = timeline(ground, now_begin((25, 1), 900_000)).unwrap();
+        let start_ms = made.time_ms(made.first).start;
+        assert!((from_ms..from_ms + 4000).contains(&start_ms), "{}", start_ms - from_ms);
+        before = before.with(made);
+    }
 }
 
 #[test]

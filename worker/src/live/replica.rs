@@ -19,7 +19,11 @@ use framemill_media::{
     live::{LivePiece, Signal},
     toolchain::Toolchain,
 };
-use framemill_schemas::{failure::Failure, inventory::Engine, live::Flaw};
+use framemill_schemas::{
+    failure::Failure,
+    inventory::Engine,
+    live::{ChannelRecord, Flaw},
+};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +31,7 @@ use super::{
     fillers::Fillers,
     ingest::Ingest,
     log::Log,
-    publish::{Place, Publisher},
+    publish::{Place, Publisher, now_ms},
     source::{Seen, Source},
     status::{Now, Pace, status},
 };
@@ -137,9 +141,12 @@ impl Replica {
         let now = Instant::now();
         let seen: Vec<Seen> = self.sources.iter().map(|source| source.seen(now)).collect();
         self.reap().await?;
-        self.turn(&channel, &timelines, revision, &seen).await;
-        self.end_runs(&timelines).await?;
-        self.begin_runs(&timelines).await;
+        // Sources are open by then.
+        if !is_early(&channel, now_ms()) {
+            self.turn(&channel, &timelines, revision, &seen).await;
+            self.end_runs(&timelines).await?;
+            self.begin_runs(&channel, &timelines).await;
+        }
         self.want_sound();
         self.fill(&timelines).await;
         self.forget_former(&timelines);
@@ -165,6 +172,12 @@ impl Replica {
             tracing::debug!(%error, "a replica's status was not said");
         }
     }
+}
+
+/// Whether its schedule puts a channel on air only later than its encoders need to begin.
+fn is_early(channel: &ChannelRecord, now_ms: i64) -> bool {
+    let begins_ms = channel.on_air.begins_ms(now_ms);
+    begins_ms.is_some_and(|from_ms| now_ms < from_ms - i64::from(channel.edition.segment_ms))
 }
 
 /// What comes out of a run.

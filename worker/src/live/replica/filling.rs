@@ -12,13 +12,17 @@ use super::{
     Replica,
 };
 
+/// How long a replica that has just begun gives its source to come.
+const COMES: Duration = Duration::from_secs(5);
+
 impl Replica {
-    /// Filler for a number that nobody can make: no source is there, and its time is over.
+    /// Filler for a number that nobody can make: no replica reads a source, and its time is over.
     pub(super) async fn fill(&mut self, timelines: &Timelines) {
         let Some(last) = timelines.last().cloned() else { return };
-        let lost = self.seen_of(&last).is_none_or(|seen| !seen.flowing);
+        let comes = self.seen_of(&last).is_some_and(|seen| seen.flowing);
+        let lost = !comes && !self.peer_reads() && self.began.elapsed() > COMES;
         let free = self.log.head.borrow().free().max(last.first);
-        if !lost || self.log.head.borrow().last.is_none() || self.peer_is_fine(timelines) {
+        if !lost || self.log.head.borrow().last.is_none() {
             return;
         }
         let segment_ms = last.segment_ms() as i64;

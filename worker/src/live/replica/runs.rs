@@ -9,7 +9,7 @@ use std::{
 use framemill_schemas::{
     failure::Failure,
     inventory::Engine,
-    live::{Timeline, Timelines},
+    live::{ChannelRecord, Timeline, Timelines},
 };
 
 use super::{
@@ -146,7 +146,7 @@ impl Replica {
     }
 
     /// Starts a run for each timeline that has none.
-    pub(super) async fn begin_runs(&mut self, timelines: &Timelines) {
+    pub(super) async fn begin_runs(&mut self, channel: &ChannelRecord, timelines: &Timelines) {
         if self.rest_until.is_some_and(|until| Instant::now() < until) {
             return;
         }
@@ -162,6 +162,8 @@ impl Replica {
             let Some(silence) = self.fillers.silence(timeline).await else { continue };
             let free = self.log.head.borrow().free();
             let Some(first) = first_number(timeline, &seen, free, now_ms) else { continue };
+            let begins = channel.on_air.begins_ms(now_ms).map(|from_ms| timeline.number_at_ms(from_ms));
+            let first = first.max(begins.unwrap_or_default());
             if until.is_some_and(|until| first >= until) {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use framemill_schemas::{
     inventory::Engine,
-    live::{ChannelRecord, Timelines},
+    live::{ChannelRecord, ReplicaStatus, Timelines},
 };
 use uuid::Uuid;
 
@@ -55,6 +55,7 @@ impl Replica {
             now_ms: facts.now_ms,
             random: &random[..8],
             owner: (!shares).then_some(self.means.place.job),
+            not_before_ms: channel.on_air.begins_ms(facts.now_ms),
         };
         let made = match timeline(ground, turn.begin) {
             Ok(made) => made,
@@ -78,8 +79,12 @@ impl Replica {
     pub(super) fn peer_is_fine(&self, timelines: &Timelines) -> bool {
         let peer = self.log.peer.borrow();
         let Some(status) = peer.now() else { return false };
-        let reads = status.sources.iter().any(|source| source.active && source.reachable);
-        status.encoding && reads && status.timeline == timelines.last().map(|last| last.id)
+        status.encoding && reads(status) && status.timeline == timelines.last().map(|last| last.id)
+    }
+
+    /// Whether the peer reads the source of the last timeline it knows.
+    pub(super) fn peer_reads(&self) -> bool {
+        self.log.peer.borrow().now().is_some_and(reads)
     }
 
     /// Whether the last timeline is another replica's own, and nothing comes of that one any more.
@@ -92,4 +97,8 @@ impl Replica {
         let silent = self.log.head.borrow().segment_at.map_or(self.began.elapsed(), |at| at.elapsed());
         silent > patience && self.began.elapsed() > patience
     }
+}
+
+fn reads(status: &ReplicaStatus) -> bool {
+    status.sources.iter().any(|source| source.active && source.reachable)
 }
