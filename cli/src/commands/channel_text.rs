@@ -1,6 +1,12 @@
 //! Channels for people: tables and lines.
 
-use framemill_schemas::live::{ChannelDetail, ChannelView, Diagnosis, EncoderView, SourceFormat, SourceView};
+use framemill_schemas::{
+    finding::Finding,
+    live::{
+        ChannelDetail, ChannelView, Diagnosis, EncoderView, RenditionSample, RenditionStatus, SegmentFinding,
+        SourceFormat, SourceView,
+    },
+};
 
 use crate::{
     args::Global,
@@ -62,15 +68,58 @@ pub fn show(global: &Global, detail: &ChannelDetail) {
     if let Some(waiting) = &detail.waiting {
         output::line(printable(&format!("a replica waits: {waiting}")));
     }
-    let renditions = detail.renditions.iter().map(|rendition| {
-        let number = rendition.number.map_or_else(dash, |number| number.to_string());
-        vec![rendition.name.clone(), number, rendition.gaps.to_string(), rendition.filler.to_string()]
-    });
-    output::table(&["rendition", "number", "gaps", "filler"], renditions.collect(), "no renditions yet");
+    let renditions = detail.renditions.iter().map(rendition).collect();
+    let header = ["rendition", "number", "gaps", "filler", "sampled", "ago", "loudness", "seen"];
+    output::table(&header, renditions, "no renditions yet");
+    if detail.samples_late {
+        output::line("its packager falls behind with decoding samples");
+    }
+    for SegmentFinding { number, finding } in detail.findings.iter().take(FINDINGS_SHOWN) {
+        let Finding { code, at, measured, expected, .. } = finding;
+        output::line(printable(&format!("number {number}: {code} at {at}: {measured}, expected: {expected}")));
+    }
     let number = detail.playlist_number.map_or_else(dash, |number| number.to_string());
     output::line(format!("playlists: up to number {number}, {} old", ms(detail.playlist_age_ms)));
+    if let Some(offset) = detail.sound_offset_ms.filter(|offset| *offset != 0) {
+        output::line(format!(
+            "sound: {} ms {} beside its picture",
+            offset.abs(),
+            if offset < 0 { "early" } else { "late" }
+        ));
+    }
     output::line(format!("hls: {}", detail.hls));
     output::line(format!("dash: {}", detail.dash));
+}
+
+/// Findings that are shown, newest first; `--json` has all.
+const FINDINGS_SHOWN: usize = 5;
+
+fn rendition(rendition: &RenditionStatus) -> Vec<String> {
+    let sample = rendition.sample.as_ref();
+    let seen = |sample: &RenditionSample| {
+        let seen = sample.seen.iter().map(|seen| match seen.samples {
+            1 => seen.flaw.as_str().to_owned(),
+            samples => format!("{} in {samples} samples", seen.flaw.as_str()),
+        });
+        sample.fault.iter().cloned().chain(seen).collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        rendition.name.clone(),
+        rendition.number.map_or_else(dash, |number| number.to_string()),
+        rendition.gaps.to_string(),
+        rendition.filler.to_string(),
+        sample.map_or_else(dash, |sample| sample.number.to_string()),
+        sample.map_or_else(dash, |sample| age(sample.at_ms)),
+        sample.and_then(|sample| sample.loudness_lufs_centi).map_or_else(dash, lufs),
+        sample.map_or_else(String::new, seen),
+    ]
+}
+
+/// Hundredths of LUFS for people, to the tenth.
+fn lufs(centi: i32) -> String {
+    let tenths = (centi + centi.signum() * 5) / 10;
+    let sign = if tenths < 0 { "-" } else { "" };
+    format!("{sign}{}.{} LUFS", tenths.abs() / 10, tenths.abs() % 10)
 }
 
 fn dash() -> String {

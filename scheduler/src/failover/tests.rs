@@ -3,6 +3,7 @@
 mod anything;
 mod losing;
 mod placing;
+mod published;
 mod telling;
 
 use std::time::Duration;

@@ -8,6 +8,7 @@ mod channel;
 mod commit;
 mod document;
 mod names;
+mod sampled;
 mod source;
 mod status;
 mod timeline;
@@ -21,6 +22,7 @@ pub use document::{
 pub use names::{
     LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key, segment_key,
 };
+pub use sampled::{RenditionSample, SAMPLES_TO_TELL, SeenFlaw, UNDECODABLE};
 pub use source::{LiveSource, LiveSourceError, LiveSourceKind};
 pub use status::{
     PLAYLIST_FINDINGS_MAX, PLAYLIST_STATUS_VERSION, PlaylistStatus, REPLICA_STATUS_VERSION, ReplicaStatus,
