@@ -54,7 +54,8 @@ async fn see(tools: &Toolchain, media: Media, bytes: &[u8]) -> Result<Look, Deco
     look(tools, media, receiver, &CancellationToken::new()).await
 }
 
-const NOISE: &str = "testsrc2=s=640x360:r=25,noise=alls=20";
+/// Grain that does not move, on a picture that does.
+const NOISE: &str = "testsrc2=s=640x360:r=25,noise=alls=10";
 
 #[tokio::test]
 async fn pictures_that_are_black_or_stand_still_are_told_from_others() {

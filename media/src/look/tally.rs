@@ -8,16 +8,52 @@ use crate::live::signals::timed;
 /// How long after the first frame something may begin and still hold from there on, thousandths of a second: a
 /// sound decoder that begins in the middle of a stream fades in.
 const EDGE_MILLI: i64 = 50;
+/// A picture stands still where it does so for all but this part of the time.
+const AWAY_PART: i64 = 4;
 /// What a look can see.
 const SEEN: [Flaw; 3] = [Flaw::Black, Flaw::Frozen, Flaw::Silent];
 
-/// What was said of one flaw.
+/// What was said of one flaw, times in thousandths of a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Extent {
     /// It was there from the first frame on.
     from_start: bool,
-    /// It was not there for all of the time.
-    broken: bool,
+    /// It was said of it what cannot be read.
+    garbled: bool,
+    /// When it began last; nothing while it is not there.
+    since: Option<i64>,
+    /// When it ended last.
+    until: Option<i64>,
+    /// For how long it was not there in between.
+    away: i64,
+}
+
+impl Extent {
+    fn read(&mut self, begins: bool, time: &str) {
+        match thousandths(time) {
+            None => self.garbled = true,
+            Some(time) if begins => {
+                match self.until {
+                    None => self.from_start = time <= EDGE_MILLI,
+                    Some(until) => self.away = self.away.saturating_add(time.saturating_sub(until).max(0)),
+                }
+                self.since = Some(time);
+            }
+            Some(time) => (self.since, self.until) = (None, Some(time)),
+        }
+    }
+
+    /// It was there all the time.
+    fn holds(&self) -> bool {
+        self.from_start && !self.garbled && self.since.is_some() && self.until.is_none()
+    }
+
+    /// It was there all the time but for some breath: a picture that stands still gets better from frame to frame
+    /// after each keyframe, more than the filter takes for nothing. One that moves does not stand still in between.
+    fn holds_mostly(&self) -> bool {
+        let lasts = self.since.is_some_and(|since| self.away.saturating_mul(AWAY_PART) <= since);
+        self.from_start && !self.garbled && lasts
+    }
 }
 
 /// What was read so far.
@@ -32,12 +68,8 @@ impl Tally {
     /// Takes in a line. What is none of the filters' is passed over.
     pub fn read(&mut self, line: &str) {
         if let Some((signal, time)) = timed(line) {
-            let Some(at) = SEEN.iter().position(|flaw| *flaw == signal.flaw) else { return };
-            let extent = &mut self.extents[at];
-            let at_start = thousandths(time).is_some_and(|time| time <= EDGE_MILLI);
-            match (signal.begins, at_start) {
-                (true, true) => extent.from_start = true,
-                (true, false) | (false, _) => extent.broken = true,
+            if let Some(at) = SEEN.iter().position(|flaw| *flaw == signal.flaw) {
+                self.extents[at].read(signal.begins, time);
             }
             return;
         }
@@ -53,8 +85,8 @@ impl Tally {
     /// What all of it is.
     pub fn flaws(&self) -> Vec<Flaw> {
         let holds = |flaw: &Flaw| {
-            let at = SEEN.iter().position(|seen| seen == flaw);
-            at.is_some_and(|at| self.extents[at].from_start && !self.extents[at].broken)
+            let extent = SEEN.iter().zip(&self.extents).find(|(seen, _)| *seen == flaw).map(|(_, extent)| extent);
+            extent.is_some_and(|extent| if *flaw == Flaw::Frozen { extent.holds_mostly() } else { extent.holds() })
         };
         let black = holds(&Flaw::Black);
         SEEN.into_iter().filter(|flaw| holds(flaw) && !(black && *flaw == Flaw::Frozen)).collect()
@@ -108,7 +140,7 @@ mod tests {
     #[test]
     fn only_what_holds_from_the_first_frame_to_the_last_is_a_flaw() {
         use Flaw::{Black, Frozen, Silent};
-        let cases: [(&[&str], &[Flaw]); 10] = [
+        let cases: [(&[&str], &[Flaw]); 13] = [
             (&[], &[]),
             (&["frame:0 pts:0 pts_time:0", "lavfi.black_start=0"], &[Black]),
             (&["lavfi.black_start=0", "lavfi.freezedetect.freeze_start=0"], &[Black]),
@@ -117,6 +149,25 @@ mod tests {
             (&["lavfi.black_start=0.08"], &[]),
             (&["lavfi.freezedetect.freeze_start=0", "lavfi.freezedetect.freeze_duration=2"], &[Frozen]),
             (&["lavfi.freezedetect.freeze_start=0", "lavfi.freezedetect.freeze_end=2"], &[]),
+            (
+                &[
+                    "lavfi.freezedetect.freeze_start=0",
+                    "lavfi.freezedetect.freeze_end=0.8",
+                    "lavfi.freezedetect.freeze_start=1.2",
+                    "lavfi.freezedetect.freeze_end=2",
+                    "lavfi.freezedetect.freeze_start=2",
+                ],
+                &[Frozen],
+            ),
+            (
+                &[
+                    "lavfi.freezedetect.freeze_start=0",
+                    "lavfi.freezedetect.freeze_end=0.4",
+                    "lavfi.freezedetect.freeze_start=2",
+                ],
+                &[],
+            ),
+            (&["lavfi.freezedetect.freeze_start=x"], &[]),
             (&["lavfi.silence_start=0.0213333"], &[Silent]),
             (&["lavfi.silence_start=0", "lavfi.silence_end=1", "lavfi.silence_start=1.4"], &[]),
         ];
