@@ -95,7 +95,7 @@ impl Metrics {
             ),
             live_sampled_late: counter(
                 "framemill_packager_live_sampled_late",
-                "Of those, the ones whose turn came later than a whole turn",
+                "Of those, the ones that were due for longer than a whole sample_every_s",
             ),
         }
     }

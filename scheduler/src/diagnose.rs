@@ -206,7 +206,7 @@ fn samples(shown: &ChannelDetail) -> Option<Found> {
     let sampled = || shown.renditions.iter().filter_map(|rendition| rendition.sample.as_ref());
     if let Some((sample, fault)) = sampled().find_map(|sample| Some((sample, sample.fault.as_ref()?))) {
         let says = format!("number {} of {}: {fault}", sample.number, sample.rendition);
-        let mend = "see which node made it: framemill channel show; drain that node where it comes again";
+        let mend = "the packager's log names the job that made it, framemill channel show its node; drain that where it comes again";
         return Some(found(StationState::Failed, says).mend(mend));
     }
     let lasting = sampled().flat_map(|sample| sample.seen.iter().map(move |seen| (sample, seen)));

@@ -13,7 +13,7 @@ pub type Seat = u64;
 
 /// What is to be sampled now.
 #[derive(Clone, Debug)]
-pub struct Turn {
+pub struct Pick {
     /// The channel.
     pub seat: Seat,
     /// Which of the renditions of its timeline.
@@ -67,14 +67,14 @@ impl Rota {
         self.channels.remove(&seat);
     }
 
-    /// Whose turn it is, who is then due again a while later; a rendition of which nothing new came has to wait.
-    pub fn take(&mut self, now: Instant) -> Option<Turn> {
+    /// The one that is due for longest, which is then due again a while later; a rendition of which nothing new came has to wait.
+    pub fn take(&mut self, now: Instant) -> Option<Pick> {
         let (seat, index, at) = self.waiting().filter(|(.., at)| *at <= now).min_by_key(|(.., at)| *at)?;
         let channel = self.channels.get_mut(&seat)?;
         let sample = channel.newest.clone();
         let name = sample.timeline.renditions().nth(index)?;
         channel.due.insert(name.to_owned(), Due { number: sample.commit.number, at: now + self.every });
-        Some(Turn { seat, index, sample, late: now - at })
+        Some(Pick { seat, index, sample, late: now - at })
     }
 
     /// When the next one is due of those that have something new.
@@ -117,9 +117,9 @@ mod tests {
             let now = start + Duration::from_secs(second);
             (0..channels).for_each(|seat| rota.offer(seat, sample(second), now));
             while free < now + Duration::from_secs(1) {
-                let Some(turn) = rota.take(free.max(now)) else { break };
-                *counts.entry((turn.seat, turn.index)).or_default() += 1;
-                latest = latest.max(turn.late);
+                let Some(pick) = rota.take(free.max(now)) else { break };
+                *counts.entry((pick.seat, pick.index)).or_default() += 1;
+                latest = latest.max(pick.late);
                 free = free.max(now) + Duration::from_millis(sample_ms);
             }
         }
@@ -149,13 +149,13 @@ mod tests {
         assert!(rota.take(now).is_none() && rota.next_at().is_none());
         rota.offer(1, sample(0), now);
         for index in 0..3 {
-            assert_eq!(rota.take(now).map(|turn| turn.index), Some(index));
+            assert_eq!(rota.take(now).map(|pick| pick.index), Some(index));
         }
         assert!(rota.take(now + EVERY).is_none(), "nothing new came");
         rota.offer(1, sample(9), now + EVERY);
         assert_eq!(rota.next_at(), Some(now + EVERY));
-        let turn = rota.take(now + EVERY * 2).unwrap();
-        assert_eq!((turn.sample.commit.number, turn.late), (FIRST + 9, EVERY));
+        let pick = rota.take(now + EVERY * 2).unwrap();
+        assert_eq!((pick.sample.commit.number, pick.late), (FIRST + 9, EVERY));
         rota.leave(1);
         assert!(rota.take(now + EVERY * 9).is_none());
     }

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     clock::now_ms,
     inspect::{Findings, Sample},
-    rota::{Rota, Seat, Turn},
+    rota::{Pick, Rota, Seat},
     verdict::{Decoded, judge},
 };
 use crate::metrics::{Metrics, Sampled};
@@ -130,11 +130,11 @@ impl Sampler {
         let Some(shared) = &self.0 else { return std::future::pending().await };
         let mut was_late = false;
         loop {
-            let (turn, next_at) = {
+            let (pick, next_at) = {
                 let mut rota = shared.rota();
                 (rota.take(Instant::now()), rota.next_at())
             };
-            let Some(turn) = turn else {
+            let Some(pick) = pick else {
                 let rest = next_at.map_or(IDLE_MAX, |at| at.saturating_duration_since(Instant::now()).min(IDLE_MAX));
                 tokio::select! {
                     () = shared.news.notified() => {}
@@ -142,17 +142,17 @@ impl Sampler {
                 }
                 continue;
             };
-            let late = turn.late > shared.every;
+            let late = pick.late > shared.every;
             if late && !was_late {
-                let (late_s, every_s) = (turn.late.as_secs(), shared.every.as_secs());
+                let (late_s, every_s) = (pick.late.as_secs(), shared.every.as_secs());
                 tracing::warn!(late_s, every_s, "decoding samples of channels falls behind");
             } else if !late && was_late {
                 tracing::info!("decoding samples of channels has caught up");
             }
             was_late = late;
-            let channel = shared.channels().get(&turn.seat).cloned();
+            let channel = shared.channels().get(&pick.seat).cloned();
             if let Some(channel) = channel {
-                let outcome = Work { shared, store, metrics, channel: &channel, turn: &turn }.run(late).await;
+                let outcome = Work { shared, store, metrics, channel: &channel, pick: &pick }.run(late).await;
                 metrics.live_sampled(outcome, late);
             }
         }
@@ -165,14 +165,14 @@ struct Work<'a> {
     store: &'a Store,
     metrics: &'a Metrics,
     channel: &'a Channel,
-    turn: &'a Turn,
+    pick: &'a Pick,
 }
 
 impl Work<'_> {
     /// Takes it, and tells what it shows.
     async fn run(&self, late: bool) -> Sampled {
-        let (folder, sample) = (&self.channel.folder, &self.turn.sample);
-        let rendition = sample.timeline.renditions().nth(self.turn.index).unwrap_or_default();
+        let (folder, sample) = (&self.channel.folder, &self.pick.sample);
+        let rendition = sample.timeline.renditions().nth(self.pick.index).unwrap_or_default();
         let number = sample.commit.number;
         let decoded = match timeout(SAMPLE_MAX, self.decode(rendition)).await {
             Ok(Ok(Some(decoded))) => decoded,
@@ -189,9 +189,10 @@ impl Work<'_> {
         };
         let mut findings = self.channel.findings.lock().unwrap_or_else(PoisonError::into_inner);
         let before = findings.samples.get(rendition);
-        let (said, found) = judge(sample, self.turn.index, &decoded, before, now_ms());
+        let (said, found) = judge(sample, self.pick.index, &decoded, before, now_ms());
+        let job = sample.commit.what.tracks().get(self.pick.index).map(|track| track.by.to_string());
         for finding in &found {
-            tracing::warn!(folder, number, ?finding, "a published segment is not what it should be");
+            tracing::warn!(folder, number, job, ?finding, "a published segment is not what it should be");
         }
         let outcome = match (&said.fault, said.seen.is_empty()) {
             (Some(_), _) => Sampled::Broken,
@@ -210,7 +211,7 @@ impl Work<'_> {
     /// what is broken stays so. Nothing where it is not stored.
     async fn decode(&self, rendition: &str) -> Result<Option<Decoded>, Failure> {
         let Some(bytes) = self.fetch(rendition).await? else { return Ok(None) };
-        let media = if self.turn.index < self.turn.sample.timeline.rungs.len() { Media::Video } else { Media::Audio };
+        let media = if self.pick.index < self.pick.sample.timeline.rungs.len() { Media::Video } else { Media::Audio };
         match self.look(media, &bytes).await? {
             Decoded::Refused(_) => self.look(media, &bytes).await.map(Some),
             whole @ Decoded::Whole(_) => Ok(Some(whole)),
@@ -232,8 +233,8 @@ impl Work<'_> {
 
     /// Its init and its segment.
     async fn fetch(&self, rendition: &str) -> Result<Option<[bytes::Bytes; 2]>, Failure> {
-        let Sample { commit, timeline } = &self.turn.sample;
-        let Some(track) = commit.what.tracks().get(self.turn.index) else {
+        let Sample { commit, timeline } = &self.pick.sample;
+        let Some(track) = commit.what.tracks().get(self.pick.index) else {
             return Err(Failure::new(Class::Bug, "no-such-track", format!("{rendition} is no part of its commit")));
         };
         let folder = format!("{}/{}", self.channel.folder, folder_of(timeline));

@@ -20,7 +20,8 @@ pub use document::{
     Access, CHANNEL_BYTES_MAX, ChannelDocument, CheckedChannel, Observability, REDUNDANCY_MAX, SourceDocument,
 };
 pub use names::{
-    LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key, segment_key,
+    CHANNELS, LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key,
+    segment_key,
 };
 pub use sampled::{RenditionSample, SAMPLES_TO_TELL, SeenFlaw, UNDECODABLE};
 pub use source::{LiveSource, LiveSourceError, LiveSourceKind};
