@@ -39,13 +39,12 @@ impl Classes {
     /// The class that an object is put with; nothing where the store decides.
     pub(crate) fn of(&self, key: &str) -> Option<&str> {
         let is_media = key.ends_with(".m4s") || key.ends_with(".mp4");
-        let class = match key {
+        match key {
             _ if !is_media => None,
             _ if key.starts_with(CHANNELS) => self.live.as_deref(),
             _ if key.starts_with(TITLES) => self.title.as_deref(),
             _ => None,
-        };
-        class
+        }
     }
 
     /// Those that are set, each with its setting.
