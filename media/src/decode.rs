@@ -97,17 +97,22 @@ async fn run(
         })
     };
     let (frames, exit) = child.supervise(work, &activity, tools.stall(), cancel).await.map_err(DecodeFault::Failure)?;
+    verdict(exit).map(|()| Decoded { frames })
+}
+
+/// What a strict decoder's end says of the stream.
+pub(crate) fn verdict(exit: child::Exit) -> Result<(), DecodeFault> {
     match exit.status.code() {
         // What it only warns of (an init it finds odd, a stream without pictures) counts too where
         // it is an error by its own word.
-        Some(0) if !exit.stderr.contains("[error]") && !exit.stderr.contains("[fatal]") => Ok(Decoded { frames }),
+        Some(0) if !exit.stderr.contains("[error]") && !exit.stderr.contains("[fatal]") => Ok(()),
         Some(_) => Err(DecodeFault::Stream { evidence: exit.stderr }),
         None => Err(DecodeFault::Failure(crate::failures::of_exit(exit.status, &exit.stderr))),
     }
 }
 
 /// Writes the stream into the child. A child that gave up closes its end: why is in its stderr.
-async fn feed(mut stdin: ChildStdin, mut bytes: mpsc::Receiver<Bytes>, activity: &Activity) {
+pub(crate) async fn feed(mut stdin: ChildStdin, mut bytes: mpsc::Receiver<Bytes>, activity: &Activity) {
     loop {
         let waiting = activity.hold();
         let Some(mut next) = bytes.recv().await else { return };
@@ -123,7 +128,7 @@ async fn feed(mut stdin: ChildStdin, mut bytes: mpsc::Receiver<Bytes>, activity:
 }
 
 /// The last `frame=` of the progress report: it is written once more at the end, exactly.
-async fn last_frame(stdout: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
+pub(crate) async fn last_frame(stdout: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
     let mut frames = 0;
     child::lines(stdout, |line| {
         if let Some(count) = line.strip_prefix("frame=").and_then(|count| count.trim().parse().ok()) {
@@ -139,7 +144,7 @@ async fn last_frame(stdout: impl AsyncRead + Unpin, activity: &Activity) -> Resu
 }
 
 /// Sums the fourth column of a `framecrc` listing: the duration of each decoded frame, in samples.
-async fn sum_durations(listing: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
+pub(crate) async fn sum_durations(listing: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
     let mut samples = 0_u64;
     child::lines(listing, |line| {
         if !line.starts_with('#') {

@@ -16,6 +16,7 @@ pub mod encoder;
 mod failures;
 pub mod formats;
 pub mod live;
+pub mod look;
 pub mod probe;
 pub mod toolchain;
 

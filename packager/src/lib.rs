@@ -21,4 +21,4 @@ mod parts;
 mod run;
 pub mod title;
 
-pub use run::{PackagerParts, run};
+pub use run::{LiveConfig, PackagerParts, SAMPLE_EVERY_S_MAX, SAMPLE_EVERY_S_MIN, run};

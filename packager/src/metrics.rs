@@ -26,6 +26,35 @@ pub struct Metrics {
     live_gaps: Counter<u64>,
     live_checked: Counter<u64>,
     live_skipped: Counter<u64>,
+    live_sampled: Counter<u64>,
+    live_sampled_late: Counter<u64>,
+}
+
+/// What came of a sample of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampled {
+    /// Nothing was found.
+    Good,
+    /// All of it is black, frozen or silent.
+    Flawed,
+    /// It cannot be decoded, or not into what it should be.
+    Broken,
+    /// It could not be read or decoded now.
+    Unread,
+    /// It took too long.
+    GivenUp,
+}
+
+impl Sampled {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Flawed => "flawed",
+            Self::Broken => "broken",
+            Self::Unread => "unread",
+            Self::GivenUp => "given-up",
+        }
+    }
 }
 
 impl Metrics {
@@ -59,6 +88,14 @@ impl Metrics {
             live_skipped: counter(
                 "framemill_packager_live_numbers_skipped",
                 "Numbers that were passed over by checking",
+            ),
+            live_sampled: counter(
+                "framemill_packager_live_sampled",
+                "Segments of channels that were to be decoded as samples, by outcome",
+            ),
+            live_sampled_late: counter(
+                "framemill_packager_live_sampled_late",
+                "Of those, the ones that were due for longer than a whole sample_every_s",
             ),
         }
     }
@@ -130,5 +167,17 @@ impl Metrics {
     /// A number of a channel was passed over.
     pub fn live_skipped(&self) {
         self.live_skipped.add(1, &[]);
+    }
+    /// A segment of a channel was to be decoded as a sample.
+    pub fn live_sampled(&self, outcome: Sampled, late: bool) {
+        self.live_sampled.add(1, &[KeyValue::new("outcome", outcome.as_str())]);
+        if late {
+            self.live_sampled_late.add(1, &[]);
+        }
+    }
+
+    /// What was found in a sample.
+    pub fn live_found(&self, findings: &[Finding]) {
+        findings.iter().for_each(|finding| self.finding(finding));
     }
 }

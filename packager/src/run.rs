@@ -10,13 +10,14 @@ use framemill_queue::{
 use framemill_schemas::{ids::NodeId, job::JobKind, ladder::VideoCodec, lane::Lane, node::NodeRole};
 use framemill_storage::Store;
 use framemill_telemetry::Shutdown;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use crate::{
     handlers::{Handlers, LastIndex},
-    live::{self, LiveParts},
+    live::{self, LiveParts, Sampler},
     metrics::Metrics,
 };
 
@@ -26,6 +27,25 @@ const KINDS: [JobKind; 2] = [JobKind::Package, JobKind::Validate];
 
 /// What heartbeats and records of nodes call a packager.
 const ROLE: &str = "packager";
+
+/// Section `[packager.live]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LiveConfig {
+    /// How often a segment of each rendition of a channel is decoded and looked at, seconds; 0: never.
+    pub sample_every_s: u32,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self { sample_every_s: 30 }
+    }
+}
+
+/// Least seconds of [`LiveConfig::sample_every_s`], where it is not 0.
+pub const SAMPLE_EVERY_S_MIN: u32 = 1;
+/// Most seconds of it.
+pub const SAMPLE_EVERY_S_MAX: u32 = 3600;
 
 /// What a packager is made of.
 pub struct PackagerParts {
@@ -39,13 +59,15 @@ pub struct PackagerParts {
     pub node: NodeId,
     /// Jobs at once.
     pub slots: usize,
+    /// How it looks at channels.
+    pub live: LiveConfig,
     /// When to stop.
     pub shutdown: Shutdown,
 }
 
 /// Runs until the shutdown says so: a drain finishes what runs, a stop hands it back.
 pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
-    let PackagerParts { queue, store, tools, node, slots, shutdown } = parts;
+    let PackagerParts { queue, store, tools, node, slots, live, shutdown } = parts;
     tracing::info!(%node, slots, ffmpeg = tools.version(), "packager started");
     let (says, standing) = watch::channel(Standing::UNKNOWN);
     let role = NodeRole {
@@ -63,8 +85,14 @@ pub async fn run(parts: PackagerParts) -> Result<(), QueueError> {
     let _member = AbortOnDropHandle::new(tokio::spawn(run_node(queue.clone(), member, says, trial)));
     let metrics = Arc::new(Metrics::new());
     let process = Uuid::new_v4();
-    let live =
-        LiveParts { queue: queue.clone(), store: store.clone(), node: node.clone(), process, metrics: metrics.clone() };
+    let live = LiveParts {
+        queue: queue.clone(),
+        store: store.clone(),
+        node: node.clone(),
+        process,
+        metrics: metrics.clone(),
+        sampler: Sampler::new(&tools, live.sample_every_s),
+    };
     // A drain hands the channels over at once: what others can write is nothing to be finished.
     let handed_over = shutdown.drain.child_token();
     let live = live::run(live, handed_over.clone());

@@ -2,7 +2,7 @@
 //! signal. Pure: the record and what is heard go in, sentences come out.
 
 use framemill_schemas::live::{
-    ChannelDetail, ChannelRecord, ChannelState, Diagnosis, Station, StationState, StationView, Wanted,
+    ChannelDetail, ChannelRecord, ChannelState, Diagnosis, SAMPLES_TO_TELL, Station, StationState, StationView, Wanted,
 };
 
 /// Slower than this, thousandths of real time, an encoder falls behind.
@@ -199,19 +199,34 @@ fn playlist(shown: &ChannelDetail) -> Found {
     let number = shown.playlist_number.map_or_else(String::new, |number| format!(", up to number {number}"));
     let says = format!("its playlists are {age_ms} ms old{number}");
     if age_ms > 3 * segment_ms {
-        found(Failed, says).mend(mend)
-    } else if 2 * age_ms > 3 * segment_ms {
-        found(Warning, says)
-    } else {
-        found(Ok, says)
+        return found(Failed, says).mend(mend);
     }
+    if let Some(seen) = samples(shown) {
+        return seen;
+    }
+    if 2 * age_ms > 3 * segment_ms { found(Warning, says) } else { found(Ok, says) }
+}
+
+/// What is wrong with what the playlists name, as samples of it show; nothing where nothing is.
+fn samples(shown: &ChannelDetail) -> Option<Found> {
+    let sampled = || shown.renditions.iter().filter_map(|rendition| rendition.sample.as_ref());
+    if let Some((sample, fault)) = sampled().find_map(|sample| Some((sample, sample.fault.as_ref()?))) {
+        let says = format!("number {} of {}: {fault}", sample.number, sample.rendition);
+        let mend = "the packager's log names the job that made it, framemill channel show its node; drain that where it comes again";
+        return Some(found(StationState::Failed, says).mend(mend));
+    }
+    let lasting = sampled().flat_map(|sample| sample.seen.iter().map(move |seen| (sample, seen)));
+    let (sample, seen) = lasting.filter(|(_, seen)| seen.samples >= SAMPLES_TO_TELL).max_by_key(|(_, s)| s.samples)?;
+    let says = format!("{} is {} in the last {} samples", sample.rendition, seen.flaw.as_str(), seen.samples);
+    Some(found(StationState::Warning, says).mend("look at its source"))
 }
 
 /// What follows for a player from what the stations before it are.
 fn playback(before: &[StationView], shown: &ChannelDetail) -> Found {
     use StationState::{Failed, Ok, Unknown, Warning};
     let of = |station| before.iter().find(|found| found.station == station).map(|found| found.state);
-    if of(Station::Queue) == Some(Failed) || of(Station::OriginPlaylist) == Some(Failed) {
+    let seen = samples(shown);
+    if of(Station::Queue) == Some(Failed) || (of(Station::OriginPlaylist) == Some(Failed) && seen.is_none()) {
         return found(Failed, "players wait for pictures that do not come").mend("mend the first station that failed");
     }
     if shown.head.as_ref().is_some_and(|head| head.what == "filler") {
@@ -219,6 +234,11 @@ fn playback(before: &[StationView], shown: &ChannelDetail) -> Found {
     }
     if of(Station::Queue) == Some(Warning) {
         return found(Warning, "players skip what is marked as a gap");
+    }
+    if let Some(seen) = seen {
+        let says =
+            if seen.state == Failed { "players may stumble over what cannot be decoded" } else { "players show it" };
+        return found(Warning, says);
     }
     if of(Station::OriginPlaylist) == Some(Unknown) {
         return found(Unknown, "pictures are there; nobody says whether playlists list them");

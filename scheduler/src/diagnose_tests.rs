@@ -2,7 +2,8 @@ use framemill_schemas::{
     ids::JobId,
     inventory::Engine,
     live::{
-        Access, ChannelView, EncoderView, HeadView, LiveSourceKind, RenditionStatus, SourceView, Station, StationState,
+        Access, ChannelView, EncoderView, Flaw, HeadView, LiveSourceKind, RenditionSample, RenditionStatus, SeenFlaw,
+        SourceView, Station, StationState,
     },
 };
 use uuid::Uuid;
@@ -63,9 +64,12 @@ fn well() -> (ChannelRecord, ChannelDetail) {
         sources: vec![source("a", 2), source("b", 0)],
         replicas: vec![replica("x"), replica("y")],
         waiting: None,
-        renditions: vec![RenditionStatus { name: "v".to_owned(), number: Some(7), gaps: 0, filler: 0 }],
+        renditions: vec![RenditionStatus { name: "v".to_owned(), number: Some(7), gaps: 0, filler: 0, sample: None }],
         playlist_age_ms: Some(1100),
         playlist_number: Some(7),
+        findings: Vec::new(),
+        sound_offset_ms: Some(0),
+        samples_late: false,
         hls: String::new(),
         dash: String::new(),
     };
@@ -163,5 +167,40 @@ fn what_is_missing_is_a_warning_and_what_nobody_says_is_unknown() {
         change(&mut channel, &mut shown);
         let found = diagnose(&channel, &shown);
         assert_eq!((state_of(&found, station), found.failed), (state, None), "{found:?}");
+    }
+}
+
+/// A sample of the picture.
+fn sample(fault: Option<&str>, seen: Option<(Flaw, u32)>) -> RenditionSample {
+    RenditionSample {
+        rendition: "v".to_owned(),
+        sound: false,
+        number: 7,
+        at_ms: 0,
+        fault: fault.map(str::to_owned),
+        seen: seen.map(|(flaw, samples)| SeenFlaw { flaw, samples }).into_iter().collect(),
+        loudness_lufs_centi: None,
+        loudest_lufs_centi: None,
+    }
+}
+
+#[test]
+fn what_samples_show_is_the_origins() {
+    use StationState::{Failed, Ok, Warning};
+    for (given, origin, playback, words) in [
+        (sample(None, None), Ok, Ok, "its playlists are"),
+        (sample(None, Some((Flaw::Black, 1))), Ok, Ok, "its playlists are"),
+        (sample(None, Some((Flaw::Black, 3))), Warning, Warning, "v is black in the last 3 samples"),
+        (sample(Some("frame-count"), None), Failed, Warning, "number 7 of v: frame-count"),
+        (sample(Some("undecodable"), None), Failed, Warning, "number 7 of v: undecodable"),
+    ] {
+        let (channel, mut shown) = well();
+        shown.renditions[0].sample = Some(given);
+        let found = diagnose(&channel, &shown);
+        let of = |station| state_of(&found, station);
+        assert_eq!((of(Station::OriginPlaylist), of(Station::Playback)), (origin, playback), "{found:?}");
+        let says = &found.stations.iter().find(|held| held.station == Station::OriginPlaylist).unwrap().says;
+        assert!(says.contains(words), "{says}");
+        assert_eq!(found.failed, (origin == Failed).then_some(Station::OriginPlaylist));
     }
 }

@@ -9,6 +9,7 @@ mod chores;
 mod gaps;
 mod memory;
 mod place;
+mod published;
 mod sources;
 mod state;
 mod symptoms;
@@ -103,6 +104,7 @@ pub fn decide(record: &ChannelRecord, facts: &Facts<'_>, memory: &Memory) -> Opt
         prove(&mut next, facts);
         sources::look(&mut next, facts, memory);
         gaps::look(&mut next, facts);
+        published::look(&mut next, facts);
         let fault = let_go(&mut next, facts, memory);
         let placed = place::place(&mut next, facts);
         state::settle(&mut next, before, fault, placed, facts);
@@ -190,6 +192,7 @@ fn go_off_air(next: &mut ChannelRecord, facts: &Facts<'_>) {
     next.shunned.clear();
     (next.upkeep.lost, next.upkeep.strikes, next.upkeep.rest_ms) = (0, 0, 0);
     next.upkeep.dark.clear();
+    next.upkeep.shown.clear();
     state::explain(next, why, facts.now_ms);
     if next.state == state {
         return;

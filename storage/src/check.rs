@@ -27,7 +27,10 @@ pub(crate) async fn check(store: &Store, create_bucket: bool) -> Result<(), Stor
         other => other?,
     }
     let key = format!("{TRIAL_FOLDER}/{}", Uuid::new_v4().simple());
-    let raced = race(store, &key).await;
+    let raced = match race(store, &key).await {
+        Ok(()) => take_classes(store, &key).await,
+        refused => refused,
+    };
     // Left behind it would be harmless, and what the race showed matters more.
     if let Err(error) = store.delete(std::slice::from_ref(&key)).await {
         tracing::warn!(key, %error, "trial object not deleted");
@@ -109,6 +112,26 @@ async fn run(store: &Store, key: &str, name: &str, condition: Condition<'_>) -> 
         }
     }
     Ok(tags)
+}
+
+/// Puts an object of each class that is set: one that the store does not have is found out now, and not in the
+/// middle of a job.
+async fn take_classes(store: &Store, key: &str) -> Result<(), StoreError> {
+    for (setting, class) in store.shared.classes.set() {
+        store.delete(&[key.to_owned()]).await?;
+        let body = Bytes::from(format!("trial of {class}"));
+        let writing = Writing::new(key, &body, &Meta::default())?.of_class(class);
+        match store.put_if(&writing, body, Condition::Absent).await {
+            Ok(_) => {}
+            Err(StoreError::Refused { status, code, .. }) if matches!(status, 400 | 403 | 501) => {
+                let why =
+                    format!("is {class}, which the store refuses ({status} {code}); leave it out, or take another");
+                return Err(StoreError::Config { setting, why });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn lacking(store: &Store, evidence: String) -> StoreError {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::StoreError, secret::Secret};
+use crate::{classes::Classes, error::StoreError, secret::Secret};
 
 /// The section `s3` of the configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct S3Config {
     pub create_bucket: bool,
     /// When requests carry a checksum beside their signature.
     pub checksums: Checksums,
+    /// What media is put as.
+    pub classes: Classes,
     /// How long to wait and how often to try.
     pub limits: Limits,
 }
@@ -42,6 +44,7 @@ impl Default for S3Config {
             path_style: true,
             create_bucket: false,
             checksums: Checksums::WhenRequired,
+            classes: Classes::default(),
             limits: Limits::default(),
         }
     }
@@ -157,6 +160,9 @@ impl S3Config {
                 return fault(setting, "is not set; give it in framemill.toml or in the environment".to_owned());
             }
         }
+        if let Some((setting, why)) = self.classes.fault() {
+            return fault(setting, why);
+        }
         if !(1..=10).contains(&self.limits.attempts) {
             return fault("s3.limits.attempts", "must be 1 to 10".to_owned());
         }
@@ -191,7 +197,8 @@ mod tests {
     fn faults_name_their_setting() {
         assert_eq!(complete().check(), Ok(()));
         type Spoil = fn(&mut S3Config);
-        let cases: [(Spoil, &str); 9] = [
+        let cases: [(Spoil, &str); 10] = [
+            (|c| c.classes.title = Some("GLACIER".to_owned()), "s3.classes.title"),
             (|c| c.endpoint = Some("127.0.0.1:9000".to_owned()), "s3.endpoint"),
             (|c| c.endpoint = Some("ftp://h".to_owned()), "s3.endpoint"),
             (|c| c.endpoint = Some("http://a:b@h".to_owned()), "s3.endpoint"),

@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod check;
+pub mod classes;
 mod client;
 pub mod config;
 mod delete;
@@ -27,6 +28,7 @@ mod retry;
 pub mod secret;
 mod store;
 
+pub use classes::{CLASSES, Classes};
 pub use config::{Checksums, Limits, S3Config};
 pub use error::StoreError;
 pub use list::{LIST_KEYS_MAX, Listed};

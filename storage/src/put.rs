@@ -1,6 +1,6 @@
 //! Conditional puts: of all who put one name, one is told that it did.
 
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::{primitives::ByteStream, types::StorageClass};
 use bytes::Bytes;
 use framemill_schemas::object::{self, StoredObject};
 use tracing::Instrument;
@@ -149,6 +149,8 @@ impl Store {
             Condition::Absent => request.if_none_match("*"),
             Condition::Tag(etag) => request.if_match(format!("\"{etag}\"")),
         };
+        let class = writing.class.or_else(|| self.shared.classes.of(writing.key));
+        let request = request.set_storage_class(class.map(StorageClass::from));
         let settings = crate::client::sized(&self.shared.limits, writing.bytes);
         match request.body(ByteStream::from(body)).customize().config_override(settings).send().await {
             Ok(output) => Ok(Some(plain_etag(output.e_tag()))),
@@ -167,6 +169,7 @@ pub(crate) struct Writing<'a> {
     headers: std::collections::HashMap<String, String>,
     content_type: String,
     cache_control: Option<String>,
+    class: Option<&'a str>,
 }
 
 impl<'a> Writing<'a> {
@@ -182,7 +185,12 @@ impl<'a> Writing<'a> {
         let content_type =
             if meta.content_type.is_empty() { object::content_type(key).to_owned() } else { meta.content_type.clone() };
         let cache_control = Some(meta.cache_control.clone()).filter(|value| !value.is_empty());
-        Ok(Self { key, bytes, digest, put_id, headers, content_type, cache_control })
+        Ok(Self { key, bytes, digest, put_id, headers, content_type, cache_control, class: None })
+    }
+
+    /// The same with a storage class that its key would not have.
+    pub(crate) fn of_class(self, class: &'a str) -> Self {
+        Self { class: Some(class), ..self }
     }
 
     /// Whether what is stored was put by this very call.

@@ -9,6 +9,7 @@ use std::{
 use aws_sdk_s3::Client;
 
 use crate::{
+    classes::Classes,
     config::{Limits, S3Config},
     error::StoreError,
     fault::Call,
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub endpoint: String,
     pub bucket: String,
     pub limits: Limits,
+    pub classes: Classes,
     /// Set when the store turned out to have no batch deletion.
     pub delete_singly: AtomicBool,
     pub outages: Outages,
@@ -57,6 +59,7 @@ impl Store {
                 endpoint: config.endpoint_shown(),
                 bucket: config.bucket.clone(),
                 limits: config.limits,
+                classes: config.classes.clone(),
                 delete_singly: AtomicBool::new(false),
                 outages: Outages::default(),
             }),

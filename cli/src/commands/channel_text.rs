@@ -1,7 +1,11 @@
 //! Channels for people: tables and lines.
 
-use framemill_schemas::live::{
-    ChannelDetail, ChannelView, Diagnosis, EncoderView, OnAirChange, SourceFormat, SourceView, SpanDocument, rfc3339,
+use framemill_schemas::{
+    finding::Finding,
+    live::{
+        ChannelDetail, ChannelView, Diagnosis, EncoderView, OnAirChange, RenditionSample, RenditionStatus,
+        SegmentFinding, SourceFormat, SourceView, SpanDocument, rfc3339,
+    },
 };
 
 use crate::{
@@ -72,13 +76,25 @@ pub fn show(global: &Global, detail: &ChannelDetail) {
     if let Some(waiting) = &detail.waiting {
         output::line(printable(&format!("a replica waits: {waiting}")));
     }
-    let renditions = detail.renditions.iter().map(|rendition| {
-        let number = rendition.number.map_or_else(dash, |number| number.to_string());
-        vec![rendition.name.clone(), number, rendition.gaps.to_string(), rendition.filler.to_string()]
-    });
-    output::table(&["rendition", "number", "gaps", "filler"], renditions.collect(), "no renditions yet");
+    let renditions = detail.renditions.iter().map(rendition).collect();
+    let header = ["rendition", "number", "gaps", "filler", "sampled", "ago", "loudness", "seen"];
+    output::table(&header, renditions, "no renditions yet");
+    if detail.samples_late {
+        output::line("its packager falls behind with decoding samples");
+    }
+    for SegmentFinding { number, finding } in detail.findings.iter().take(FINDINGS_SHOWN) {
+        let Finding { code, at, measured, expected, .. } = finding;
+        output::line(printable(&format!("number {number}: {code} at {at}: {measured}, expected: {expected}")));
+    }
     let number = detail.playlist_number.map_or_else(dash, |number| number.to_string());
     output::line(format!("playlists: up to number {number}, {} old", ms(detail.playlist_age_ms)));
+    if let Some(offset) = detail.sound_offset_ms.filter(|offset| *offset != 0) {
+        output::line(format!(
+            "sound: {} ms {} beside its picture",
+            offset.abs(),
+            if offset < 0 { "early" } else { "late" }
+        ));
+    }
     output::line(format!("hls: {}", detail.hls));
     output::line(format!("dash: {}", detail.dash));
 }
@@ -96,6 +112,37 @@ fn of_span(span: &SpanDocument) -> String {
 /// Until when a channel is off air by its schedule.
 pub fn off_air(channel: &ChannelView) -> String {
     channel.why.as_ref().map_or_else(|| "off air by its schedule".to_owned(), |why| printable(&why.reason))
+}
+
+/// Findings that are shown, newest first; `--json` has all.
+const FINDINGS_SHOWN: usize = 5;
+
+fn rendition(rendition: &RenditionStatus) -> Vec<String> {
+    let sample = rendition.sample.as_ref();
+    let seen = |sample: &RenditionSample| {
+        let seen = sample.seen.iter().map(|seen| match seen.samples {
+            1 => seen.flaw.as_str().to_owned(),
+            samples => format!("{} in {samples} samples", seen.flaw.as_str()),
+        });
+        sample.fault.iter().cloned().chain(seen).collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        rendition.name.clone(),
+        rendition.number.map_or_else(dash, |number| number.to_string()),
+        rendition.gaps.to_string(),
+        rendition.filler.to_string(),
+        sample.map_or_else(dash, |sample| sample.number.to_string()),
+        sample.map_or_else(dash, |sample| age(sample.at_ms)),
+        sample.and_then(|sample| sample.loudness_lufs_centi).map_or_else(dash, lufs),
+        sample.map_or_else(String::new, seen),
+    ]
+}
+
+/// Hundredths of LUFS for people, to the tenth.
+fn lufs(centi: i32) -> String {
+    let tenths = (centi + centi.signum() * 5) / 10;
+    let sign = if tenths < 0 { "-" } else { "" };
+    format!("{sign}{}.{} LUFS", tenths.abs() / 10, tenths.abs() % 10)
 }
 
 fn dash() -> String {

@@ -71,7 +71,7 @@ pub async fn packager(global: &Global, args: serve::Packager) -> Result<(), CliE
         tell(settings.packager.health, &queue, shutdown).await?;
         let mut roles = Roles::new(shutdown.clone());
         let node = node::name(settings.worker.node.as_deref());
-        roles.packager(settings.packager.slots, queue, store, tools, node);
+        roles.packager(&settings.packager, queue, store, tools, node);
         Ok(roles)
     })
     .await

@@ -10,6 +10,7 @@ pub mod show;
 use std::{net::SocketAddr, path::PathBuf};
 
 use framemill_media::toolchain::FfmpegConfig;
+use framemill_packager::{SAMPLE_EVERY_S_MAX, SAMPLE_EVERY_S_MIN};
 use framemill_queue::NatsConfig;
 use framemill_scheduler::{gate::Limits, retention::Retention};
 use framemill_schemas::ids::Zone;
@@ -153,6 +154,8 @@ pub struct PackagerSection {
     pub slots: Option<usize>,
     /// Address of /healthz, /readyz and /metrics.
     pub health: Option<SocketAddr>,
+    /// How it looks at channels.
+    pub live: framemill_packager::LiveConfig,
 }
 
 impl Settings {
@@ -169,6 +172,12 @@ impl Settings {
                     .at(key)
                     .mend(format!("use 1 to {SLOTS_MAX}, or leave it out")));
             }
+        }
+        let every_s = self.packager.live.sample_every_s;
+        if every_s != 0 && !(SAMPLE_EVERY_S_MIN..=SAMPLE_EVERY_S_MAX).contains(&every_s) {
+            return Err(CliError::usage("a pause between samples that is out of range")
+                .at("packager.live.sample_every_s")
+                .mend(format!("use {SAMPLE_EVERY_S_MIN} to {SAMPLE_EVERY_S_MAX} seconds, or 0 for none")));
         }
         if !(5..=3600).contains(&self.ffmpeg.stall_s) {
             return Err(CliError::usage("a deadline on progress that is out of range")

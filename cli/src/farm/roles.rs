@@ -20,7 +20,7 @@ use tokio::{
 
 use super::startup;
 use crate::{
-    config::{SchedulerSection, WorkerSection},
+    config::{PackagerSection, SchedulerSection, WorkerSection},
     exit::CliError,
 };
 
@@ -94,11 +94,12 @@ impl Roles {
     }
 
     /// Starts a packager.
-    pub fn packager(&mut self, slots: Option<usize>, queue: Queue, store: Store, tools: Toolchain, node: NodeId) {
-        let slots = slots.unwrap_or_else(processors);
+    pub fn packager(&mut self, section: &PackagerSection, queue: Queue, store: Store, tools: Toolchain, node: NodeId) {
+        let slots = section.slots.unwrap_or_else(processors);
+        let live = section.live.clone();
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
-            let parts = PackagerParts { queue, store, tools, node, slots, shutdown };
+            let parts = PackagerParts { queue, store, tools, node, slots, live, shutdown };
             ("packager", framemill_packager::run(parts).await.map_err(|error| chain(&error)))
         });
     }

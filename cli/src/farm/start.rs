@@ -73,7 +73,7 @@ impl Farm {
             let mut roles = Roles::new(shutdown.clone());
             roles.scheduler(&settings.scheduler, queue.clone(), store.clone(), listener, view);
             roles.worker(&settings.worker, settings.sources.clone(), queue.clone(), store.clone(), machine);
-            roles.packager(settings.packager.slots, queue, store.clone(), tools, node);
+            roles.packager(&settings.packager, queue, store.clone(), tools, node);
             Ok((listen, health, store, roles))
         };
         match begun.await {

@@ -16,7 +16,7 @@ use ffmpeg_sidecar::command::FfmpegCommand;
 
 pub(crate) use audio::audio;
 pub(crate) use canary::canary;
-pub(crate) use decode::decode;
+pub(crate) use decode::{decode, look};
 pub(crate) use ingest::{describe_stream, ingest, repack};
 pub(crate) use live::{Feed, LEAD_S, live};
 pub(crate) use probe::{describe, frames, packets};

@@ -11,7 +11,7 @@ pub mod filler;
 pub mod ingest;
 mod run;
 mod shift;
-mod signals;
+pub(crate) mod signals;
 mod sound;
 mod tape;
 mod ts;

@@ -1,5 +1,5 @@
-//! What the filters of an encoder see: black, frozen, silent. They write their findings as frame
-//! metadata, of which each line says one. Pure.
+//! What filters see: black, frozen, silent. They write their findings as frame metadata, of which each line
+//! says one; those of an encoder and those of a look at what was published say it alike. Pure.
 
 use framemill_schemas::live::Flaw;
 
@@ -24,9 +24,17 @@ const KEYS: [(&str, Flaw, bool); 6] = [
 
 /// Reads a line of what the metadata filter prints.
 pub(super) fn signal(line: &str) -> Option<Signal> {
+    timed(line).map(|(signal, _)| signal)
+}
+
+/// The same, with the time it says, in seconds as ffmpeg writes them.
+pub(crate) fn timed(line: &str) -> Option<(Signal, &str)> {
     let line = line.trim_start();
-    let (_, flaw, begins) = KEYS.iter().find(|(key, ..)| line.starts_with(key))?;
-    Some(Signal { flaw: *flaw, begins: *begins })
+    let found = |(key, flaw, begins): &(&str, Flaw, bool)| {
+        let time = line.strip_prefix(key)?;
+        Some((Signal { flaw: *flaw, begins: *begins }, time.trim_end()))
+    };
+    KEYS.iter().find_map(found)
 }
 
 #[cfg(test)]

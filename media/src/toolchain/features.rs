@@ -11,7 +11,7 @@ pub(super) const NEEDED: &[(&str, &[&str])] = &[
     ("-muxers", &["mp4", "null", "framecrc"]),
     ("-demuxers", &["mov", "matroska", "mpegts", "lavfi"]),
     (
-        "-filters",
+        FILTERS,
         &[
             "setpts",
             "asetpts",
@@ -33,6 +33,13 @@ pub(super) const NEEDED: &[(&str, &[&str])] = &[
     ),
     ("-protocols", &["http", "tcp", "pipe"]),
 ];
+
+/// The question whose answer lists the filters.
+pub(super) const FILTERS: &str = "-filters";
+
+/// Filters of a look at what was published. A build without them does everything else.
+pub(super) const OF_A_LOOK: [&str; 6] =
+    ["blackdetect", "freezedetect", "silencedetect", "ebur128", "metadata", "ametadata"];
 
 /// The names in one of ffmpeg's lists. Each line holds flags, one or more names joined by commas,
 /// and a description; lists of protocols hold the name alone. Newer versions set the flag of a device

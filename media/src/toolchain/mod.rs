@@ -115,6 +115,7 @@ struct Inner {
     version: String,
     encoders: BTreeSet<String>,
     cgroups: Option<Cgroups>,
+    looks: bool,
 }
 
 /// A checked ffmpeg and ffprobe. Cheap to clone.
@@ -136,7 +137,7 @@ impl Toolchain {
         }
         let version = check_version(&ffmpeg, setpriv.as_deref(), "ffmpeg").await?;
         check_version(&ffprobe, setpriv.as_deref(), "ffprobe").await?;
-        let mut encoders = BTreeSet::new();
+        let (mut encoders, mut looks) = (BTreeSet::new(), false);
         for (question, needed) in features::NEEDED {
             let answer = ask(&ffmpeg, setpriv.as_deref(), "ffmpeg", &["-hide_banner", question]).await?;
             let names = features::names(&answer);
@@ -147,14 +148,16 @@ impl Toolchain {
                     missing: format!("the {} {missing}", question.trim_start_matches('-').trim_end_matches('s')),
                 });
             }
-            if *question == features::ENCODERS {
-                encoders = names;
+            match *question {
+                features::ENCODERS => encoders = names,
+                features::FILTERS => looks = features::OF_A_LOOK.iter().all(|name| names.contains(*name)),
+                _ => {}
             }
         }
         let cgroups = config.cgroup.as_deref().map(|folder| groups(folder, config.memory_mb)).transpose()?;
         let stall = Duration::from_secs(config.stall_s.max(1));
         let nice = on_path("nice");
-        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, nice, stall, version, encoders, cgroups })))
+        Ok(Self(Arc::new(Inner { ffmpeg, ffprobe, setpriv, nice, stall, version, encoders, cgroups, looks })))
     }
 
     /// What ffmpeg calls its version.
@@ -165,6 +168,11 @@ impl Toolchain {
     /// Whether ffmpeg was built with an encoder. Whether it works is for [`crate::encoder::prove`].
     pub fn lists(&self, encoder: Encoder) -> bool {
         self.0.encoders.contains(encoder.name())
+    }
+
+    /// Whether ffmpeg was built with what [`crate::look`] needs.
+    pub fn looks(&self) -> bool {
+        self.0.looks
     }
 
     pub(crate) fn ffmpeg(&self) -> &Path {

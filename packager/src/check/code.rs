@@ -60,6 +60,16 @@ pub const BANDWIDTH: &str = "bandwidth";
 pub const BYTERANGE: &str = "byterange";
 /// A buffer too short for the declared bandwidth.
 pub const MIN_BUFFER: &str = "min-buffer";
+/// A segment of a channel that a strict decoder refuses.
+pub const UNDECODABLE: &str = framemill_schemas::live::UNDECODABLE;
+/// A segment of a channel whose picture is black from its first frame to its last.
+pub const BLACK: &str = "black";
+/// A segment of a channel whose picture stands still.
+pub const FROZEN: &str = "frozen";
+/// A segment of a channel in which nothing is to be heard.
+pub const SILENT: &str = "silent";
+/// Sound that lies elsewhere beside the picture than its grid says, by more than is noticed.
+pub const AUDIO_OFFSET: &str = "audio-offset";
 
 /// What the validation of a picture part checks.
 pub const OF_VIDEO_PART: &[&str] = &[

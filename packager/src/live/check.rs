@@ -41,6 +41,46 @@ pub fn segment(facts: &SegmentFacts, timeline: &Timeline, number: u64, rendition
     findings
 }
 
+/// Sound that is earlier than this is noticed beside the picture, milliseconds (ITU-R BT.1359-1).
+const EARLY_MS: i64 = 45;
+/// Sound that is later than this (the same).
+const LATE_MS: i64 = 125;
+
+/// When picture and sound of a number start, by their own word, in ticks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Starts {
+    picture: Option<u64>,
+    sound: Option<u64>,
+}
+
+impl Starts {
+    /// Takes in a rendition; the first of each kind stands for all: each is held to the same grid.
+    pub fn add(&mut self, sound: bool, start_ticks: Option<u64>) {
+        let of = if sound { &mut self.sound } else { &mut self.picture };
+        *of = of.or(start_ticks);
+    }
+
+    /// How far the sound lies from its place beside the picture, milliseconds: more than 0 where it is late.
+    pub fn offset_ms(&self, timeline: &Timeline, number: u64) -> Option<i64> {
+        let late_ms = |start: u64, span: &Span| {
+            let ticks = i128::from(start) - i128::from(span.ticks.start);
+            i64::try_from(ticks * 1000 / i128::from(span.timescale.max(1))).ok()
+        };
+        let picture = late_ms(self.picture?, &Span::picture(timeline, number))?;
+        late_ms(self.sound?, &Span::sound(timeline, number))?.checked_sub(picture)
+    }
+}
+
+/// What a viewer notices of it.
+pub fn offset(offset_ms: i64, number: u64) -> Option<Finding> {
+    let noticed = !(-EARLY_MS..=LATE_MS).contains(&offset_ms);
+    noticed.then(|| {
+        let words = if offset_ms < 0 { "early" } else { "late" };
+        let measured = format!("sound {} ms {words}", offset_ms.unsigned_abs());
+        Finding::error(code::AUDIO_OFFSET, number.to_string(), measured, "sound beside its picture")
+    })
+}
+
 /// Lengths of a number's groups of pictures, in ticks.
 fn groups(timeline: &Timeline, number: u64) -> Vec<u64> {
     let frames = timeline.frames_of(number);
@@ -100,5 +140,29 @@ mod tests {
         assert_eq!(segment(&facts, &timeline, FIRST + 1, "stereo"), []);
         let late = SegmentFacts { start_ticks: start_ticks + 1024, ..facts };
         assert_eq!(segment(&late, &timeline, FIRST + 1, "stereo")[0].code, code::SEGMENT_TIME);
+    }
+
+    #[test]
+    fn sound_away_from_its_picture_is_found_where_it_is_noticed() {
+        let timeline = timeline(1, FIRST);
+        let picture = Span::picture(&timeline, FIRST + 1).ticks.start;
+        let sound = Span::sound(&timeline, FIRST + 1).ticks.start;
+        for (picture_ms, sound_ms, expected, found) in [
+            (0, 0, 0, false),
+            (0, 125, 125, false),
+            (0, 126, 126, true),
+            (0, -45, -45, false),
+            (0, -46, -46, true),
+            // Both a second off: beside each other they are as they should be.
+            (1000, 1000, 0, false),
+            (100, 0, -100, true),
+        ] {
+            let mut starts = Starts::default();
+            assert_eq!(starts.offset_ms(&timeline, FIRST + 1), None);
+            starts.add(true, Some(sound.saturating_add_signed(sound_ms * 48)));
+            starts.add(false, Some(picture.saturating_add_signed(picture_ms * 90)));
+            let offset_ms = starts.offset_ms(&timeline, FIRST + 1).unwrap();
+            assert_eq!((offset_ms, offset(offset_ms, FIRST + 1).is_some()), (expected, found));
+        }
     }
 }

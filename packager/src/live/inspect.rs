@@ -2,7 +2,7 @@
 //! finds is told, nothing waits for it: when it falls behind, it passes numbers over and says how many.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -10,8 +10,8 @@ use framemill_media::boxes::read_segment;
 use framemill_schemas::{
     finding::Finding,
     live::{
-        Commit, Committed, PLAYLIST_FINDINGS_MAX, SegmentFinding, Timeline, TrackCommit, filler_key, folder_of,
-        segment_key,
+        Commit, Committed, PLAYLIST_FINDINGS_MAX, RenditionSample, SegmentFinding, Timeline, TrackCommit, filler_key,
+        folder_of, segment_key,
     },
 };
 use framemill_storage::{Store, StoreError};
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    check,
+    check::{self, Starts},
     shards::{Channel, LiveParts},
 };
 use crate::check::code;
@@ -45,11 +45,22 @@ pub struct Findings {
     pub skipped: u64,
     /// The last faults, newest first.
     pub last: VecDeque<SegmentFinding>,
+    /// How far the sound of the last checked number lies from its place beside the picture, milliseconds.
+    pub sound_offset_ms: Option<i64>,
+    /// The last sample of each rendition that was decoded.
+    pub samples: BTreeMap<String, RenditionSample>,
+    /// Whether decoding samples falls behind.
+    pub samples_late: bool,
 }
 
 impl Findings {
     fn add(&mut self, number: u64, findings: Vec<Finding>) {
         self.checked += 1;
+        self.note(number, findings);
+    }
+
+    /// Keeps what was found of a number.
+    pub fn note(&mut self, number: u64, findings: Vec<Finding>) {
         for finding in findings {
             self.last.truncate(PLAYLIST_FINDINGS_MAX - 1);
             self.last.push_front(SegmentFinding { number, finding });
@@ -92,12 +103,14 @@ async fn run(parts: LiveParts, folder: String, mut samples: mpsc::Receiver<Sampl
     while let Some(sample) = samples.recv().await {
         let number = sample.commit.number;
         match inspect(&parts.store, &folder, &sample).await {
-            Ok(found) => {
+            Ok((found, sound_offset_ms)) => {
                 parts.metrics.live_checked(&found);
                 for finding in &found {
                     tracing::warn!(folder, number, ?finding, "a committed segment is not what it should be");
                 }
-                findings.lock().unwrap_or_else(PoisonError::into_inner).add(number, found);
+                let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
+                findings.add(number, found);
+                findings.sound_offset_ms = sound_offset_ms.or(findings.sound_offset_ms);
             }
             // The store's trouble is said by whoever puts playlists.
             Err(error) => {
@@ -109,38 +122,45 @@ async fn run(parts: LiveParts, folder: String, mut samples: mpsc::Receiver<Sampl
     }
 }
 
-async fn inspect(store: &Store, folder: &str, sample: &Sample) -> Result<Vec<Finding>, StoreError> {
+/// What is wrong with a number, and how far its sound lies from its place beside the picture.
+async fn inspect(store: &Store, folder: &str, sample: &Sample) -> Result<(Vec<Finding>, Option<i64>), StoreError> {
     let Sample { commit, timeline } = sample;
+    let mut starts = Starts::default();
     let key_of = if matches!(commit.what, Committed::Filler { .. }) { filler_key } else { segment_key };
     let mut findings = Vec::new();
     for (rendition, track) in timeline.renditions().zip(commit.what.tracks()) {
         let key = format!("{folder}/{}", key_of(&folder_of(timeline), rendition, commit.number));
-        findings.extend(object(store, &key, rendition, track, sample).await?);
+        let (found, start) = object(store, &key, rendition, track, sample).await?;
+        findings.extend(found);
+        starts.add(timeline.audio.iter().any(|rung| rung.name == rendition), start);
     }
-    Ok(findings)
+    let offset_ms = starts.offset_ms(timeline, commit.number);
+    findings.extend(offset_ms.and_then(|offset| check::offset(offset, commit.number)));
+    Ok((findings, offset_ms))
 }
 
+/// What is wrong with an object, and when it starts by its own word, in ticks.
 async fn object(
     store: &Store,
     key: &str,
     rendition: &str,
     track: &TrackCommit,
     sample: &Sample,
-) -> Result<Vec<Finding>, StoreError> {
+) -> Result<(Vec<Finding>, Option<u64>), StoreError> {
     let number = sample.commit.number;
     let at = || format!("{rendition}/{number}");
     let Some(object) = store.get(key).await? else {
-        return Ok(vec![Finding::error(code::OBJECT_MISSING, at(), "nothing", "an object")]);
+        return Ok((vec![Finding::error(code::OBJECT_MISSING, at(), "nothing", "an object")], None));
     };
     if (object.stored.bytes, &object.stored.digest) != (track.bytes, &track.digest) {
         let words = |bytes: u64, digest: &str| format!("{bytes} bytes of digest {digest}");
         let (measured, expected) =
             (words(object.stored.bytes, &object.stored.digest), words(track.bytes, &track.digest));
-        return Ok(vec![Finding::error(code::OBJECT_DIGEST, at(), measured, expected)]);
+        return Ok((vec![Finding::error(code::OBJECT_DIGEST, at(), measured, expected)], None));
     }
     Ok(match read_segment(&object.body) {
-        Ok(facts) => check::segment(&facts, &sample.timeline, number, rendition),
-        Err(error) => vec![Finding::error(code::BOXES, at(), error, "a media segment")],
+        Ok(facts) => (check::segment(&facts, &sample.timeline, number, rendition), Some(facts.start_ticks)),
+        Err(error) => (vec![Finding::error(code::BOXES, at(), error, "a media segment")], None),
     })
 }
 

@@ -23,8 +23,10 @@ mod recall;
 mod render;
 mod report;
 mod retire;
+mod rota;
 #[cfg(test)]
 mod sample;
+mod sampler;
 mod shards;
 mod shelf;
 mod stage;
@@ -32,7 +34,9 @@ mod stage;
 mod stage_tests;
 mod sweep;
 mod target;
+mod verdict;
 mod window;
 mod writer;
 
+pub use sampler::Sampler;
 pub use shards::{LiveParts, run};

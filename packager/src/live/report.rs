@@ -20,6 +20,7 @@ use super::{
     chain::Entry,
     clock::now_ms,
     inspect::{Findings, Inspector, Sample},
+    sampler::Seated,
     shards::{Channel, LiveParts},
     shelf::Landed,
     stage::Stage,
@@ -41,6 +42,7 @@ struct Witness {
 /// What is said of one channel. It ends when this is dropped.
 pub struct Report {
     inspector: Inspector,
+    seated: Option<Seated>,
     witness: watch::Sender<Option<Witness>>,
     /// The last number that was handed over to be checked.
     sampled: Option<u64>,
@@ -51,12 +53,13 @@ impl Report {
     /// Begins.
     pub fn new(parts: &LiveParts, channel: &Channel) -> Self {
         let inspector = Inspector::new(parts, channel);
+        let seated = parts.sampler.seat(channel.folder(), inspector.findings());
         let (witness, told) = watch::channel(None);
         let (parts, channel) = (parts.clone(), channel.clone());
         let speaker =
             Speaker { parts, channel, findings: inspector.findings(), witness: told, read: None, trouble: None };
         let saying = AbortOnDropHandle::new(tokio::spawn(speaker.run()));
-        Self { inspector, witness, sampled: None, _saying: saying }
+        Self { inspector, seated, witness, sampled: None, _saying: saying }
     }
 
     /// These entries are shown now: what is new among them is checked.
@@ -66,7 +69,11 @@ impl Report {
         let sampled = self.sampled.unwrap_or(last.number().saturating_sub(1));
         for entry in live.iter().filter(|entry| entry.number() > sampled && !entry.mark.gap) {
             if let Some(logged) = stage.log().get(&entry.number()) {
-                self.inspector.offer(Sample { commit: logged.commit.clone(), timeline: entry.timeline.clone() });
+                let sample = Sample { commit: logged.commit.clone(), timeline: entry.timeline.clone() };
+                self.inspector.offer(sample.clone());
+                if let Some(seated) = &self.seated {
+                    seated.offer(sample);
+                }
             }
         }
         self.sampled = Some(last.number());
@@ -154,6 +161,10 @@ impl Speaker {
             checked: findings.checked,
             skipped: findings.skipped,
             findings: findings.last.into(),
+            sound_offset_ms: findings.sound_offset_ms,
+            sample_every_s: self.parts.sampler.every_s(),
+            samples_late: findings.samples_late,
+            samples: findings.samples.into_values().collect(),
             trouble: self.trouble.clone(),
         }
     }

@@ -20,7 +20,7 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
-use super::{retire::Retired, writer};
+use super::{retire::Retired, sampler::Sampler, writer};
 use crate::metrics::Metrics;
 
 /// How many shards there are. Every packager of a farm must mean the same.
@@ -43,6 +43,8 @@ pub struct LiveParts {
     pub process: Uuid,
     /// Its instruments.
     pub metrics: Arc<Metrics>,
+    /// What decodes samples of its channels.
+    pub sampler: Sampler,
 }
 
 /// Names of a channel.
@@ -77,6 +79,7 @@ pub async fn run(parts: LiveParts, stop: CancellationToken) {
     tokio::select! {
         () = following => {}
         _ = shards => {}
+        () = parts.sampler.run(&parts.store, &parts.metrics) => {}
     }
 }
 

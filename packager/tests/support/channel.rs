@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use framemill_media::{FfmpegConfig, Toolchain};
-use framemill_packager::PackagerParts;
+use framemill_packager::{LiveConfig, PackagerParts};
 use framemill_queue::{NatsConfig, Queue, RecordError};
 use framemill_schemas::{
     ids::{ChannelId, JobId, Tenant},
@@ -98,7 +98,7 @@ pub fn timeline(id: u32, first: u64, start_ms: i64) -> Timeline {
             height: 90,
             rate,
             interlaced: false,
-            sound: None,
+            sound: Some("aac".to_owned()),
         },
         gop_frames: SEGMENT_FRAMES,
         segment_frames: SEGMENT_FRAMES,
@@ -179,7 +179,12 @@ impl Studio {
         let by = JobId::new(Uuid::from_u128(1));
         let track =
             |init: char| TrackCommit { init: init.to_string().repeat(16), bytes: 50_000, digest: "0".repeat(64), by };
-        let tracks = vec![track('a'), track('b')];
+        self.commit_tracks(number, vec![track('a'), track('b')]).await
+    }
+
+    /// The same of tracks that are stored.
+    pub async fn commit_tracks(&self, number: u64, tracks: Vec<TrackCommit>) -> bool {
+        let by = JobId::new(Uuid::from_u128(1));
         let what = Committed::Segment { by, node: "node-1".parse().unwrap(), tracks, flaws: Vec::new() };
         let commit = Commit { v: COMMIT_VERSION, timeline: 1, number, what, at_ms: now_ms() };
         let records = self.queue.records(subject::COMMITS_BUCKET);
@@ -192,6 +197,11 @@ impl Studio {
 
     /// Starts a packager that reaches NATS and the store through doors.
     pub async fn packager(&self, node: &str) -> Packager {
+        self.packager_with(node, LiveConfig::default()).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn packager_with(&self, node: &str, live: LiveConfig) -> Packager {
         let nats = Gate::before(self.nats_url.trim_start_matches("nats://").parse().unwrap()).await;
         let store = Gate::before(self.store_at).await;
         let shutdown = Shutdown::new();
@@ -207,6 +217,7 @@ impl Studio {
             tools: Toolchain::find(&config).await.unwrap(),
             node: node.parse().unwrap(),
             slots: 1,
+            live,
             shutdown: shutdown.clone(),
         };
         tokio::spawn(framemill_packager::run(parts));
@@ -253,8 +264,13 @@ impl Studio {
     }
 }
 
-/// The init of what ffmpeg makes: all before its first fragment.
+/// The init of what ffmpeg makes.
 fn made(encode: &str) -> Bytes {
+    encoded(encode).0
+}
+
+/// What ffmpeg makes: all before its first fragment, and the rest.
+pub fn encoded(encode: &str) -> (Bytes, Bytes) {
     let program = std::env::var_os("FRAMEMILL_FFMPEG__FFMPEG").unwrap_or_else(|| "ffmpeg".into());
     let made = Command::new(program)
         .args("-nostdin -v error".split(' '))
@@ -263,7 +279,8 @@ fn made(encode: &str) -> Bytes {
         .output()
         .unwrap();
     let fragment = made.stdout.windows(4).position(|bytes| bytes == b"moof").unwrap();
-    Bytes::copy_from_slice(&made.stdout[..fragment - 4])
+    let made = Bytes::from(made.stdout);
+    (made.slice(..fragment - 4), made.slice(fragment - 4..))
 }
 
 /// Waits until something holds.

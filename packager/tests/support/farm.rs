@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use framemill_media::{Cut, FfmpegConfig, Piece, Toolchain, encode, probe::probe};
-use framemill_packager::PackagerParts;
+use framemill_packager::{LiveConfig, PackagerParts};
 use framemill_queue::{Change, NatsConfig, Queue};
 use framemill_schemas::{
     ids::{AssetId, JobId, Tenant},
@@ -155,6 +155,7 @@ impl Farm {
             tools: Toolchain::find(&decoders).await.unwrap(),
             node: "packager-1".parse().unwrap(),
             slots: 2,
+            live: LiveConfig::default(),
             shutdown: shutdown.clone(),
         };
         tokio::spawn(framemill_packager::run(parts));

@@ -61,6 +61,7 @@ pub fn detail(channel: &ChannelRecord, jobs: &[Arc<JobSummary>], known: &Known, 
         encoder(replica, job.map(|job| &**job), heard(replica))
     });
     let folder = channel_folder(&channel.tenant, &channel.id);
+    let playlist = known.playlist.as_ref().map(|(status, _)| status);
     ChannelDetail {
         channel: view_of(channel, now_ms),
         segment_ms: channel.edition.segment_ms,
@@ -74,9 +75,12 @@ pub fn detail(channel: &ChannelRecord, jobs: &[Arc<JobSummary>], known: &Known, 
         replicas: replicas.collect(),
         waiting: None,
         renditions: timeline
-            .map_or_else(Vec::new, |timeline| timeline.renditions().map(|name| rendition(name, &known.log)).collect()),
+            .map_or_else(Vec::new, |timeline| timeline.renditions().map(|name| rendition(name, known)).collect()),
         playlist_age_ms: playlist_age(known, now),
-        playlist_number: known.playlist.as_ref().and_then(|(status, _)| status.number),
+        playlist_number: playlist.and_then(|status| status.number),
+        findings: playlist.map_or_else(Vec::new, |status| status.findings.clone()),
+        sound_offset_ms: playlist.and_then(|status| status.sound_offset_ms),
+        samples_late: playlist.is_some_and(|status| status.samples_late),
         hls: format!("{folder}/master.m3u8"),
         dash: format!("{folder}/manifest.mpd"),
     }
@@ -101,17 +105,20 @@ fn head(log: &Log, now: Instant) -> Option<HeadView> {
 }
 
 /// A number is committed for all renditions together.
-fn rendition(name: &str, log: &Log) -> RenditionStatus {
+fn rendition(name: &str, known: &Known) -> RenditionStatus {
+    let log = &known.log;
     let count = |wanted: Outcome| {
         let found = log.values().filter(|noted| noted.what == wanted).count();
         u32::try_from(found).unwrap_or(u32::MAX)
     };
     let last = log.iter().rfind(|(_, noted)| noted.what != Outcome::Gap);
+    let samples = known.playlist.as_ref().map(|(status, _)| &status.samples);
     RenditionStatus {
         name: name.to_owned(),
         number: last.map(|(number, _)| *number),
         gaps: count(Outcome::Gap),
         filler: count(Outcome::Filler),
+        sample: samples.and_then(|samples| samples.iter().find(|sample| sample.rendition == name)).cloned(),
     }
 }
 

@@ -10,7 +10,7 @@ use framemill_schemas::{
 use super::{
     Facts,
     place::{Placed, tell_failover},
-    tell,
+    published, tell,
 };
 use crate::{ops::channel::Told, view::Outcome};
 
@@ -71,6 +71,7 @@ fn state(next: &ChannelRecord, before: ChannelState, placed: &Placed, facts: &Fa
     let is_whole = *placed == Placed::Enough
         && proven == next.edition.redundancy as usize
         && !next.upkeep.dark.contains(&0)
+        && next.upkeep.shown.is_empty()
         && shows(next, facts) == Some(Outcome::Segment);
     let is_starting = before == ChannelState::Starting;
     // What is in the log may be of the time before it was started.
@@ -99,8 +100,14 @@ fn is_late(next: &ChannelRecord, placed: &Placed, facts: &Facts<'_>) -> bool {
         || since.is_some_and(|since| facts.now.saturating_duration_since(since) > SECOND)
 }
 
-/// What viewers get, by the last number that is no gap; nothing where that is too long ago.
+/// What viewers get, by the last number that is no gap; nothing where that is too long ago, or where no playlist
+/// tells of it.
 fn shows(next: &ChannelRecord, facts: &Facts<'_>) -> Option<Outcome> {
+    committed(next, facts).filter(|_| !published::stands_still(next, facts))
+}
+
+/// What was made of the last number that is no gap; nothing where that is too long ago.
+fn committed(next: &ChannelRecord, facts: &Facts<'_>) -> Option<Outcome> {
     let last = facts.known.log.values().rfind(|noted| noted.what != Outcome::Gap)?;
     let age = facts.now.saturating_duration_since(last.at);
     (age.as_millis() <= alert_ms(next).unsigned_abs().into()).then_some(last.what)
@@ -108,7 +115,7 @@ fn shows(next: &ChannelRecord, facts: &Facts<'_>) -> Option<Outcome> {
 
 /// After how long without a number a channel counts as off air: as its owner says, but not sooner than
 /// two and a half segments, milliseconds.
-fn alert_ms(next: &ChannelRecord) -> i64 {
+pub(super) fn alert_ms(next: &ChannelRecord) -> i64 {
     let asked = i64::from(next.edition.observability.alert_after_segment_gap_s) * 1000;
     asked.max(i64::from(next.edition.segment_ms) * 5 / 2)
 }
@@ -135,6 +142,14 @@ fn why(
         };
         let mend = "look at whoever sends it, at the way here, and at its address";
         return Some(Failure::new(Class::Input, "source-lost", reason).mend(mend));
+    }
+    if committed(next, facts).is_some() && published::stands_still(next, facts) {
+        return Some(published::still());
+    }
+    let proven = next.replicas.iter().filter(|replica| replica.proven).count();
+    let is_whole = *placed == Placed::Enough && proven == next.edition.redundancy as usize;
+    if let Some(shown) = published::why(next).filter(|_| is_whole && fault.is_none()) {
+        return Some(shown);
     }
     let lately = || fault.cloned().or_else(|| next.why.clone().filter(|why| is_fault(&why.code)));
     let is_resting = next.why.as_ref().is_some_and(|why| why.code == RESTING);

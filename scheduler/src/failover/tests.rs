@@ -4,6 +4,7 @@ mod anything;
 mod costing;
 mod losing;
 mod placing;
+mod published;
 mod scheduled;
 mod telling;
 mod zoned;

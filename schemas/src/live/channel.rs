@@ -8,7 +8,7 @@ use crate::{
     ids::{AssetId, ChannelId, JobId, NodeId, Tenant},
     inventory::Engine,
     ladder::Ladder,
-    live::{Access, LiveSource, Observability, OnAir},
+    live::{Access, Flaw, LiveSource, Observability, OnAir},
     rate::{Ratio, rescale},
     trace::TraceContext,
 };
@@ -154,6 +154,9 @@ pub struct Upkeep {
     /// Gaps of numbers below this were told of.
     #[serde(default)]
     pub told: u64,
+    /// What all that is published has been for a while: black, frozen, silent.
+    #[serde(default)]
+    pub shown: Vec<Flaw>,
 }
 
 /// A channel, and the truth about it.

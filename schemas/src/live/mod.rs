@@ -8,6 +8,7 @@ mod channel;
 mod commit;
 mod document;
 mod names;
+mod sampled;
 mod schedule;
 mod source;
 mod status;
@@ -20,8 +21,10 @@ pub use document::{
     Access, CHANNEL_BYTES_MAX, ChannelDocument, CheckedChannel, Observability, REDUNDANCY_MAX, SourceDocument,
 };
 pub use names::{
-    LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key, segment_key,
+    CHANNELS, LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key,
+    segment_key,
 };
+pub use sampled::{RenditionSample, SAMPLES_TO_TELL, SeenFlaw, UNDECODABLE};
 pub use schedule::{OnAir, OnAirChange, SPANS_MAX, Span, SpanDocument, rfc3339};
 pub use source::{LiveSource, LiveSourceError, LiveSourceKind};
 pub use status::{

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Folder of all channels, with its slash.
-const CHANNELS: &str = "live/";
+pub const CHANNELS: &str = "live/";
 
 /// Key of a channel's records: the channel itself, and its timelines.
 pub fn record_key(tenant: &Tenant, channel: &ChannelId) -> String {

@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     finding::Finding,
     ids::{ChannelId, JobId, NodeId, Tenant},
-    live::{Flaw, SourceFormat},
+    live::{Flaw, RenditionSample, SourceFormat},
 };
 
 /// Format of status messages written by this version.
@@ -119,6 +119,19 @@ pub struct PlaylistStatus {
     pub skipped: u64,
     /// The last faults found in segments, newest first, at most [`PLAYLIST_FINDINGS_MAX`].
     pub findings: Vec<SegmentFinding>,
+    /// How far the sound of the last checked number lies from its place beside the picture, milliseconds: more
+    /// than 0 where it is late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound_offset_ms: Option<i64>,
+    /// How often each rendition is to be decoded and looked at, seconds; 0: never.
+    #[serde(default)]
+    pub sample_every_s: u32,
+    /// Whether that falls behind.
+    #[serde(default)]
+    pub samples_late: bool,
+    /// The last sample of each rendition that was decoded.
+    #[serde(default)]
+    pub samples: Vec<RenditionSample>,
     /// What keeps the playlists from being written, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Failure>,

@@ -8,7 +8,10 @@ use crate::{
     ids::{ChannelId, JobId, NodeId, Tenant},
     inventory::Engine,
     job::JobState,
-    live::{ChannelState, Flaw, LiveSourceKind, OnAirChange, SourceFormat, SpanDocument, Wanted},
+    live::{
+        ChannelState, Flaw, LiveSourceKind, OnAirChange, RenditionSample, SegmentFinding, SourceFormat, SpanDocument,
+        Wanted,
+    },
 };
 
 /// A channel as it is listed.
@@ -120,6 +123,16 @@ pub struct ChannelDetail {
     /// The last number in the playlists; absent where nobody says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playlist_number: Option<u64>,
+    /// The last faults that were found in what is published, newest first.
+    #[serde(default)]
+    pub findings: Vec<SegmentFinding>,
+    /// How far the sound of the last checked number lies from its place beside the picture, milliseconds: more
+    /// than 0 where it is late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound_offset_ms: Option<i64>,
+    /// Whether decoding samples falls behind.
+    #[serde(default)]
+    pub samples_late: bool,
     /// Key of the HLS entry playlist in the store.
     pub hls: String,
     /// Key of the DASH manifest in the store.
@@ -226,6 +239,9 @@ pub struct RenditionStatus {
     pub gaps: u32,
     /// Filler among them.
     pub filler: u32,
+    /// What was seen when one of its segments was decoded last; absent where none was lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<RenditionSample>,
 }
 
 /// What a channel passes on its way to a viewer, in that order.

@@ -54,6 +54,7 @@ pub async fn create(
         content_encoding: input.content_encoding,
         content_disposition: input.content_disposition,
         content_language: input.content_language,
+        storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
         user: input.metadata.into_iter().flatten().collect(),
     };
     let upload = Upload { bucket: input.bucket.clone(), key: input.key.clone(), headers };

@@ -63,6 +63,7 @@ pub async fn get(folder: &Arc<Folder>, input: GetObjectInput) -> S3Result<S3Resp
         content_encoding: facts.headers.content_encoding,
         content_disposition: facts.headers.content_disposition,
         content_language: facts.headers.content_language,
+        storage_class: facts.headers.storage_class.map(StorageClass::from),
         metadata: Some(facts.headers.user.into_iter().collect()),
         checksum_crc32: checksums.remove("crc32"),
         checksum_crc32c: checksums.remove("crc32c"),
@@ -94,6 +95,7 @@ pub async fn head(folder: &Arc<Folder>, input: HeadObjectInput) -> S3Result<S3Re
         content_encoding: facts.headers.content_encoding,
         content_disposition: facts.headers.content_disposition,
         content_language: facts.headers.content_language,
+        storage_class: facts.headers.storage_class.map(StorageClass::from),
         metadata: Some(facts.headers.user.into_iter().collect()),
         ..Default::default()
     }))

@@ -53,6 +53,9 @@ pub struct Headers {
     /// Content-Language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_language: Option<String>,
+    /// The storage class it was put with. Here all are stored alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
     /// `x-amz-meta-*` without the prefix.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub user: BTreeMap<String, String>,

@@ -44,6 +44,7 @@ pub async fn put(folder: &Arc<Folder>, req: S3Request<PutObjectInput>) -> S3Resu
         content_encoding: input.content_encoding,
         content_disposition: input.content_disposition,
         content_language: input.content_language,
+        storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
         user: input.metadata.into_iter().flatten().collect(),
     };
     let etag = hex(&staged.md5);
@@ -79,6 +80,8 @@ pub async fn copy(folder: &Arc<Folder>, input: CopyObjectInput) -> S3Result<S3Re
     };
     let source = reading::get(folder, source).await?.output;
     let replaces = input.metadata_directive.is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
+    // As of a put: the source's has no part in it.
+    let storage_class = input.storage_class.map(|class| class.as_str().to_owned());
     let headers = if replaces {
         Headers {
             content_type: input.content_type,
@@ -86,6 +89,7 @@ pub async fn copy(folder: &Arc<Folder>, input: CopyObjectInput) -> S3Result<S3Re
             content_encoding: input.content_encoding,
             content_disposition: input.content_disposition,
             content_language: input.content_language,
+            storage_class,
             user: input.metadata.into_iter().flatten().collect(),
         }
     } else {
@@ -95,6 +99,7 @@ pub async fn copy(folder: &Arc<Folder>, input: CopyObjectInput) -> S3Result<S3Re
             content_encoding: source.content_encoding,
             content_disposition: source.content_disposition,
             content_language: source.content_language,
+            storage_class,
             user: source.metadata.into_iter().flatten().collect(),
         }
     };

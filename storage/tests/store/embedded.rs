@@ -17,7 +17,7 @@ use aws_sdk_s3::{
     types::{CompletedMultipartUpload, CompletedPart},
 };
 use bytes::Bytes;
-use framemill_storage::{Checksums, Limits, Meta, Put, S3Config, Store, StoreError, embedded};
+use framemill_storage::{Checksums, Classes, Limits, Meta, Put, S3Config, Store, StoreError, embedded};
 use futures_util::{StreamExt, stream};
 use tokio::{
     io::AsyncWriteExt,
@@ -41,6 +41,35 @@ async fn the_embedded_store_passes_the_suite() {
     let bucket = root.path().join("buckets/framemill-test");
     assert_eq!(fs::read_dir(bucket).unwrap().count(), 0, "no folder is left where nothing is");
     assert_eq!(fs::read_dir(root.path().join("incoming")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn media_is_put_with_its_class_and_nothing_else_is() {
+    let root = tempfile::tempdir().unwrap();
+    let local = Local::start(root.path()).await;
+    let classes = Classes { live: Some("ONEZONE_IA".to_owned()), title: Some("GLACIER_IR".to_owned()) };
+    let store = Store::connect(&S3Config { classes, ..local.config() }).await.unwrap();
+    assert_eq!(store.list("framemill-trial/").await.unwrap(), [], "the trial leaves nothing behind");
+    let client = client(&local);
+    for (key, class) in [
+        ("live/demo/news/t1-00c0ffee/360p/7.m4s", Some("ONEZONE_IA")),
+        ("live/demo/news/master.m3u8", None),
+        ("vod/demo/a/g1-00c0ffee/360p/init.mp4", Some("GLACIER_IR")),
+        ("vod/demo/a/g1-00c0ffee/index.json", None),
+    ] {
+        let Put::Created(put) = store.put_new(key, Bytes::from("1"), &Meta::default()).await.unwrap() else {
+            panic!("{key} was free")
+        };
+        let class_of = async || {
+            let head = client.head_object().bucket(store.bucket()).key(key).send().await.unwrap();
+            head.storage_class.map(|class| class.as_str().to_owned())
+        };
+        assert_eq!(class_of().await.as_deref(), class, "{key}");
+        // One that replaces another has it too.
+        assert!(store.put_match(key, Bytes::from("2"), &Meta::default(), &put.etag).await.unwrap().is_some());
+        assert_eq!(class_of().await.as_deref(), class, "{key}");
+    }
+    local.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
