@@ -9,7 +9,6 @@ mod sources;
 mod turns;
 
 use std::{
-    collections::BTreeSet,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -19,11 +18,7 @@ use framemill_media::{
     live::{LivePiece, Signal},
     toolchain::Toolchain,
 };
-use framemill_schemas::{
-    failure::Failure,
-    inventory::Engine,
-    live::{ChannelRecord, Flaw},
-};
+use framemill_schemas::{failure::Failure, inventory::Engine, live::ChannelRecord};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +62,6 @@ pub(crate) struct Replica {
     fillers: Fillers,
     /// The last number that filler was ordered for.
     filled: Option<u64>,
-    flaws: BTreeSet<Flaw>,
     pace: Pace,
     barren: u32,
     rest_until: Option<Instant>,
@@ -92,7 +86,6 @@ impl Replica {
             fillers: Fillers::new(means.tools.clone()),
             means,
             filled: None,
-            flaws: BTreeSet::new(),
             pace: Pace::default(),
             barren: 0,
             rest_until: None,
@@ -118,7 +111,7 @@ impl Replica {
                 () = cancel.cancelled() => return Err(called_off()),
                 (at, came) = next(&mut self.runs) => match came {
                     Came::Piece(piece) => self.take(at, piece).await,
-                    Came::Signal(signal) => self.note(signal),
+                    Came::Signal(signal) => self.runs[at].note(signal),
                     Came::End => self.runs[at].ended = true,
                 },
                 _ = looks.tick() => {}
@@ -164,7 +157,7 @@ impl Replica {
             encoding: !self.runs.is_empty(),
             pace: &self.pace,
             counts: self.publisher.counts(),
-            flaws: self.flaws.iter().copied().collect(),
+            flaws: self.runs.last().map(|running| running.flaws.iter().copied().collect()).unwrap_or_default(),
             sources: self.sources.iter().enumerate().map(|(index, source)| source.status(active(index), now)).collect(),
             trouble: self.trouble.clone(),
         });

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use framemill_media::live::{LivePiece, Signal, Wanted};
+use framemill_media::live::{LivePiece, Wanted};
 use framemill_schemas::live::{Flaw, Timeline};
 
 use super::{
@@ -54,7 +54,7 @@ impl Replica {
             tracing::error!(track = piece.track, "a rendition came without its init");
             return;
         };
-        let flaws = self.wrong(&timeline);
+        let flaws = self.wrong(at, &timeline);
         let hold = self.hold(&timeline, &flaws);
         let order = Order {
             timeline,
@@ -70,12 +70,12 @@ impl Replica {
         self.publisher.put(order).await;
     }
 
-    /// What is wrong with what is made now.
-    pub(super) fn wrong(&self, timeline: &Timeline) -> Vec<Flaw> {
+    /// What is wrong with what a run makes now.
+    pub(super) fn wrong(&self, at: usize, timeline: &Timeline) -> Vec<Flaw> {
         let peer = self.log.peer.borrow();
         let behind = peer.now().and_then(|peer| Some(self.pace.lag_ms? - peer.lag_ms?));
         let late = behind.is_some_and(|behind| behind > timeline.segment_ms() as i64 / 2);
-        self.flaws.iter().copied().chain(late.then_some(Flaw::Late)).collect()
+        self.runs[at].flaws.iter().copied().chain(late.then_some(Flaw::Late)).collect()
     }
 
     /// How long a peer that sees nothing wrong is let go first.
@@ -84,14 +84,6 @@ impl Replica {
         let healthy = peer.now().is_some_and(|peer| peer.encoding && peer.flaws.is_empty());
         let waits = healthy && !flaws.is_empty();
         if waits { Duration::from_millis(timeline.segment_ms() / 4) } else { Duration::ZERO }
-    }
-
-    pub(super) fn note(&mut self, signal: Signal) {
-        if signal.begins {
-            self.flaws.insert(signal.flaw)
-        } else {
-            self.flaws.remove(&signal.flaw)
-        };
     }
 
     /// Silence is wanted where sound did not come with its pictures.

@@ -1,15 +1,16 @@
 //! Runs of the encoder: which timelines have one, and when one is ended, or begun again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use framemill_media::live::Signal;
 use framemill_schemas::{
     failure::Failure,
     inventory::Engine,
-    live::{ChannelRecord, Timeline, Timelines},
+    live::{ChannelRecord, Flaw, Timeline, Timelines},
 };
 
 use super::{
@@ -37,11 +38,22 @@ pub(super) struct Running {
     pub last: Vec<Option<u64>>,
     /// Numbers whose pictures are whole, and since when.
     pub whole: BTreeMap<u64, Instant>,
+    /// What its filters see wrong with what it makes.
+    pub flaws: BTreeSet<Flaw>,
     pub heard: Instant,
     pub ended: bool,
 }
 
 impl Running {
+    /// Takes note of what its filters say.
+    pub fn note(&mut self, signal: Signal) {
+        if signal.begins {
+            self.flaws.insert(signal.flaw)
+        } else {
+            self.flaws.remove(&signal.flaw)
+        };
+    }
+
     /// The last number that every rendition has.
     pub fn complete(&self) -> Option<u64> {
         self.last.iter().copied().min().flatten()
@@ -68,7 +80,6 @@ impl Replica {
     /// A run ended that was wanted.
     pub(super) fn ended(&mut self, barren: bool, failure: Option<Failure>) -> Result<(), Failure> {
         self.pace.restart();
-        self.flaws.clear();
         self.barren = if barren { self.barren + 1 } else { 0 };
         if let Some(failure) = failure {
             tracing::warn!(
@@ -181,7 +192,15 @@ impl Replica {
                 entry,
             });
             let (inits, last) = (vec![None; tracks], vec![None; tracks]);
-            self.runs.push(Running { run, inits, last, whole: BTreeMap::new(), heard: Instant::now(), ended: false });
+            self.runs.push(Running {
+                run,
+                inits,
+                last,
+                whole: BTreeMap::new(),
+                flaws: BTreeSet::new(),
+                heard: Instant::now(),
+                ended: false,
+            });
         }
     }
 }
