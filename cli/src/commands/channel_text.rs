@@ -1,6 +1,6 @@
 //! Channels for people: tables and lines.
 
-use framemill_schemas::live::{ChannelDetail, ChannelView, Diagnosis, EncoderView, SourceFormat, SourceView};
+use framemill_schemas::live::{ArchiveView, ChannelDetail, ChannelView, Diagnosis, EncoderView, SourceFormat, SourceView};
 
 use crate::{
     args::Global,
@@ -129,6 +129,19 @@ fn replica(replica: &EncoderView) -> Vec<String> {
         replica.restarts.to_string(),
         trouble.unwrap_or_else(|| flaws.join(", ")),
     ]
+}
+
+/// What a title of a span does not have: for people, beside its id.
+pub fn left_out(archive: &ArchiveView) {
+    for left_out in &archive.left_out {
+        let length = span(left_out.to_ms - left_out.from_ms);
+        let at = match left_out.from_ms - archive.from_ms {
+            before if before < 0 => "before its start".to_owned(),
+            after => format!("{} after its start", span(after)),
+        };
+        let (segments, why) = (left_out.segments, left_out.why.as_str());
+        output::note(format!("left out: {segments} segments ({why}), {length} long, {at}"));
+    }
 }
 
 /// Where one fails.

@@ -57,6 +57,7 @@ fn asset() -> AssetRecord {
         repaired_ms: 0,
         anew: 0,
         shown: None,
+        cut: None,
     }
 }
 
@@ -199,6 +200,7 @@ fn summary(asset: &AssetRecord, job: NewJob) -> JobSummary {
         id: job.id,
         key: framemill_schemas::key::job_key(&job.spec, job.round),
         kind: job.spec.kind(),
+        carries: matches!(job.spec, JobSpec::Carry(_)),
         unit: job.unit,
         round: job.round,
         generation: asset.generation.number,
