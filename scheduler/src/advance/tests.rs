@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::*;
 
+mod archive;
 mod repair;
 
 const LADDER: &str = "
@@ -134,7 +135,7 @@ impl<F: Fn(&JobSummary) -> Fate> World<F> {
             Action::Revive(id) => self.change(id, |job| job.state = JobState::Ready),
             Action::GoOn => self.asset.failure = None,
             Action::Size => self.asset.slots = 2,
-            // Of repairs, which have tests of their own.
+            // Of repairs and of spans of channels, which have tests of their own.
             Action::Seed | Action::Fail(_) | Action::Anew(_) | Action::Publish(_) => self.end = Some(action),
         }
     }

@@ -4,6 +4,8 @@
 mod plan;
 mod read;
 mod resolve;
+#[cfg(test)]
+mod sample;
 
 pub(crate) use plan::{plan, probe};
 pub(crate) use read::{is_kept, read};
