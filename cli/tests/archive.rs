@@ -57,7 +57,12 @@ fn a_programme_is_kept_and_outlives_its_channel() {
     // The same key is the same title, and it can be waited for.
     let watched = [&asked[..], &["--watch", "--timeout", "120"]].concat();
     let kept = json(&watched);
-    assert_eq!((kept["id"].as_str(), kept["state"].as_str()), (Some(id.as_str()), Some("published")), "{kept} {}", log());
+    assert_eq!(
+        (kept["id"].as_str(), kept["state"].as_str()),
+        (Some(id.as_str()), Some("published")),
+        "{kept} {}",
+        log()
+    );
     assert!(kept["source"].as_str().unwrap().starts_with("channel:news/"), "{kept}");
     let archive = &kept["archive"];
     let segments = archive["segments"].as_u64().unwrap();

@@ -18,16 +18,16 @@ use framemill_schemas::{
     key::digest,
     ladder::{AudioCodec, AudioRung, VideoCodec},
     live::{
-        COMMIT_VERSION, Commit, Committed, Cut, LiveClock, LiveSource, SourceFormat, Stretch, TIMELINES_VERSION, Timeline,
-        Timelines, TrackCommit, channel_folder, commit_key, folded_folder, folder_of, frame_at_ms,
+        COMMIT_VERSION, Commit, Committed, Cut, LiveClock, LiveSource, SourceFormat, Stretch, TIMELINES_VERSION,
+        Timeline, Timelines, TrackCommit, channel_folder, commit_key, folded_folder, folder_of, frame_at_ms,
         init_key as live_init, record_key, segment_key as live_segment,
     },
     object::segment_key,
     rate::{Ratio, timescale_for},
     source::Source,
     spec::{
-        AAC_FRAME_SAMPLES, ArchiveSpec, AudioRendition, AudioSpec, JobOutput, JobSpec, PackageSpec, RateControl, RungSpec,
-        TranscodeSpec, ValidatePartSpec, ValidateWholeSpec, VideoRendition,
+        AAC_FRAME_SAMPLES, ArchiveSpec, AudioRendition, AudioSpec, JobOutput, JobSpec, PackageSpec, RateControl,
+        RungSpec, TranscodeSpec, ValidatePartSpec, ValidateWholeSpec, VideoRendition,
     },
     subject,
 };
@@ -69,8 +69,7 @@ fn made(encode: &str, fragments: &str) -> Made {
 /// A timeline from a number on, some milliseconds later than its number says.
 fn timeline(id: u32, first: u64, late_ms: i64) -> Timeline {
     let rate = Ratio::new(25, 1).unwrap();
-    let first_frame =
-        frame_at_ms(START_MS + late_ms, rate) + (first - FIRST) * u64::from(SEGMENT_FRAMES);
+    let first_frame = frame_at_ms(START_MS + late_ms, rate) + (first - FIRST) * u64::from(SEGMENT_FRAMES);
     let rate_control = RateControl::Average { bitrate_kbps: 400, maxrate_kbps: 800 };
     Timeline {
         id,
@@ -226,8 +225,7 @@ async fn store_log(farm: &Farm, tenant: &Tenant, id: &ChannelId, timelines: &[Ti
         let records = farm.queue.records(subject::COMMITS_BUCKET);
         records.create(&commit_key(tenant, id, commit.number), commit).await.unwrap();
     }
-    let record =
-        Timelines { v: TIMELINES_VERSION, all: timelines.to_vec(), floor: FLOOR, ..Timelines::default() };
+    let record = Timelines { v: TIMELINES_VERSION, all: timelines.to_vec(), floor: FLOOR, ..Timelines::default() };
     farm.queue.records(subject::TIMELINES_BUCKET).create(&record_key(tenant, id), &record).await.unwrap();
 }
 

@@ -196,8 +196,7 @@ impl<'a> Stage<'a> {
             let round = latest.map_or(0, |job| job.round);
             let encode = |round| Action::Create(self.new_job(unit.clone(), round, part.lane, part.spec.clone()));
             // What could not be carried over is damaged, and encoded like what was known to be.
-            let lost =
-                latest.is_some_and(|job| job.carries && matches!(job.state, JobState::Failed | JobState::Dead));
+            let lost = latest.is_some_and(|job| job.carries && matches!(job.state, JobState::Failed | JobState::Dead));
             if lost {
                 if carrying {
                     waiting = true

@@ -5,8 +5,8 @@ use std::path::Path;
 use framemill_schemas::{
     api::AssetView,
     live::{
-        ArchiveRequest, CHANNEL_BYTES_MAX, ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelState, ChannelView,
-        Diagnosis, Moment, Wanted,
+        ArchiveRequest, CHANNEL_BYTES_MAX, ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelState,
+        ChannelView, Diagnosis, Moment, Wanted,
     },
     submission::LadderChoice,
 };
@@ -73,11 +73,8 @@ async fn apply(global: &Global, client: &Client, file: &Path, start: bool) -> Re
 
 /// Keeps a span as a title.
 async fn archive(global: &Global, client: &Client, asked: args::Archive) -> Result<(), CliError> {
-    let request = ArchiveRequest {
-        from: Moment::Text(asked.from),
-        to: Moment::Text(asked.to),
-        priority: asked.priority.into(),
-    };
+    let request =
+        ArchiveRequest { from: Moment::Text(asked.from), to: Moment::Text(asked.to), priority: asked.priority.into() };
     let key = asked.idempotency_key.as_deref();
     let accepted: AssetView = client.post_json(&path(&asked.which, "/archive"), &request, key).await?;
     if !global.json

@@ -1,6 +1,8 @@
 //! Channels for people: tables and lines.
 
-use framemill_schemas::live::{ArchiveView, ChannelDetail, ChannelView, Diagnosis, EncoderView, SourceFormat, SourceView};
+use framemill_schemas::live::{
+    ArchiveView, ChannelDetail, ChannelView, Diagnosis, EncoderView, SourceFormat, SourceView,
+};
 
 use crate::{
     args::Global,

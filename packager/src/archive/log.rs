@@ -49,9 +49,7 @@ impl Log<'_> {
         // A number is removed from the log after it was folded away, so a second look finds it there.
         for _ in 0..TRIES_MAX {
             let floor = self.floor().await?;
-            for stretch in stretches {
-                self.read(stretch, floor, &mut found).await?;
-            }
+            self.read(stretches, floor, &mut found).await?;
             let numbers = stretches.iter().flat_map(Stretch::numbers);
             missing = numbers.into_iter().find(|number| !found.contains_key(number));
             if missing.is_none() {
@@ -73,11 +71,12 @@ impl Log<'_> {
 
     async fn read(
         &self,
-        stretch: &Stretch,
+        stretches: &[Stretch],
         floor: u64,
         found: &mut BTreeMap<u64, Vec<TrackCommit>>,
     ) -> Result<(), Failure> {
-        let wanted: Vec<u64> = stretch.numbers().filter(|number| !found.contains_key(number)).collect();
+        let numbers = stretches.iter().flat_map(Stretch::numbers);
+        let wanted: Vec<u64> = numbers.filter(|number| !found.contains_key(number)).collect();
         let records = &self.queue.records::<Commit>(subject::COMMITS_BUCKET);
         let mut reads = Vec::new();
         for &number in wanted.iter().filter(|number| **number >= floor) {
@@ -86,14 +85,17 @@ impl Log<'_> {
         }
         let logged: Vec<_> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
         let mut commits: Vec<Commit> = logged.into_iter().flatten().map(|(commit, _)| commit).collect();
-        if wanted.first().is_some_and(|first| *first < floor) {
-            commits.extend(self.folded(stretch).await?);
+        let below: Vec<u64> = wanted.into_iter().filter(|number| *number < floor).collect();
+        if let (Some(first), Some(last)) = (below.first(), below.last()) {
+            commits.extend(self.folded(*first, *last).await?);
         }
-        for commit in commits.into_iter().filter(|commit| stretch.numbers().contains(&commit.number)) {
+        for commit in commits {
             let number = commit.number;
             // Another channel of the same name has timelines of its own.
+            let is_kept =
+                |stretch: &Stretch| stretch.numbers().contains(&number) && stretch.timeline == commit.timeline;
             if let Committed::Segment { tracks, .. } = commit.what
-                && commit.timeline == stretch.timeline
+                && stretches.iter().any(is_kept)
             {
                 found.entry(number).or_insert(tracks);
             }
@@ -101,16 +103,16 @@ impl Log<'_> {
         Ok(())
     }
 
-    /// Commits of a stretch that were folded away, and those beside them.
-    async fn folded(&self, stretch: &Stretch) -> Result<Vec<Commit>, Failure> {
+    /// Commits of these numbers that were folded away, and those beside them.
+    async fn folded(&self, wanted_first: u64, wanted_last: u64) -> Result<Vec<Commit>, Failure> {
         let folder = channel_folder(self.tenant, self.channel);
         let listed = self.store.list(&folded_folder(&folder)).await.map_err(|error| error.to_failure())?;
         let mut keys: Vec<_> =
             listed.into_iter().filter_map(|object| Some((folded_first(&object.key)?, object.key))).collect();
         keys.sort_unstable();
         // An index reaches to the beginning of the next one.
-        let begin = keys.partition_point(|(first, _)| *first <= stretch.first).saturating_sub(1);
-        let end = keys.partition_point(|(first, _)| *first <= stretch.last);
+        let begin = keys.partition_point(|(first, _)| *first <= wanted_first).saturating_sub(1);
+        let end = keys.partition_point(|(first, _)| *first <= wanted_last);
         let mut reads = Vec::new();
         for (_, key) in keys.into_iter().take(end).skip(begin) {
             reads.push(self.index(key));

@@ -117,9 +117,8 @@ impl SoundPlan {
         let stretch = self.joints.partition_point(|joint| joint.slot <= slot).saturating_sub(1);
         let joint = &self.joints[stretch];
         let frame = joint.first + (slot - joint.slot).min(joint.frames - 1);
-        let first_of = |segment| {
-            samples(joint.first_frame + segment * self.segment_frames, self.rate).div_ceil(AAC_FRAME_SAMPLES)
-        };
+        let first_of =
+            |segment| samples(joint.first_frame + segment * self.segment_frames, self.rate).div_ceil(AAC_FRAME_SAMPLES);
         let (mut low, mut high) = (0, joint.segments - 1);
         while low < high {
             let middle = (low + high).div_ceil(2);

@@ -1,8 +1,4 @@
-use framemill_schemas::{
-    ladder::AudioCodec,
-    rate::FrameGrid,
-    source::Source,
-};
+use framemill_schemas::{ladder::AudioCodec, rate::FrameGrid, source::Source};
 use proptest::prelude::*;
 
 use super::*;

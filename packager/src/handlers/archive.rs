@@ -40,7 +40,8 @@ struct Copying<'a> {
 impl Handlers {
     pub(super) async fn archive(&self, spec: &ArchiveSpec, attempt: &Attempt) -> Result<Vec<RenditionPart>, Failure> {
         until_cancelled(&attempt.cancel, async {
-            let (JobSpec::Transcode(TranscodeSpec { source, .. }) | JobSpec::Audio(AudioSpec { source, .. })) = &*spec.of
+            let (JobSpec::Transcode(TranscodeSpec { source, .. }) | JobSpec::Audio(AudioSpec { source, .. })) =
+                &*spec.of
             else {
                 return Err(misplanned("an archive job stands for a job that makes no segments"));
             };
@@ -172,8 +173,7 @@ impl Handlers {
         if copying.spec.inits.get(n) != Some(&track.init) {
             return Err(misplanned(&format!("{key} has another init than the title")));
         }
-        let object =
-            StoredObject { key, bytes: track.bytes, digest: track.digest.clone(), etag: String::new() };
+        let object = StoredObject { key, bytes: track.bytes, digest: track.digest.clone(), etag: String::new() };
         match fetch(&self.store, &object).await? {
             Ok(bytes) => Ok(bytes),
             Err(finding) if finding.code == crate::check::code::OBJECT_MISSING => Err(not_kept(&object.key)),

@@ -54,7 +54,6 @@ impl Index {
     }
 }
 
-
 /// Key of the index that begins with a number.
 pub fn key(channel: &str, first: u64) -> String {
     format!("{}{first}.json", folder(channel))

@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     access::Caller,
-    clock::now_ms,
     archive::Refusal,
+    clock::now_ms,
     ops::{self, Accepted, CheckParts, OpError, SubmitParts, Submitted},
 };
 

@@ -13,8 +13,8 @@ use framemill_schemas::{
     field_error::FieldError,
     ids::{ChannelId, Tenant},
     live::{
-        ArchiveRequest, ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelRecord, ChannelState, ChannelView,
-        CheckedChannel, Diagnosis, Replica,
+        ArchiveRequest, ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelRecord, ChannelState,
+        ChannelView, CheckedChannel, Diagnosis, Replica,
     },
 };
 use serde::Deserialize;

@@ -11,9 +11,7 @@ use framemill_schemas::{
     live::Cut,
     object::generation_folder,
     probe::{AudioTrack, Probe, RateSource, Seek, VideoTrack},
-    spec::{
-        ArchiveSpec, AudioRendition, AudioSpec, JobSpec, RateControl, TranscodeSpec, VideoRendition,
-    },
+    spec::{ArchiveSpec, AudioRendition, AudioSpec, JobSpec, RateControl, TranscodeSpec, VideoRendition},
 };
 
 use crate::plan::{Part, Plan};

@@ -57,7 +57,9 @@ pub enum Refusal {
     #[error("the span is empty: nothing of the source was published in it; look at `framemill event tail` for why")]
     Empty,
     /// More than a title may have.
-    #[error("the span has {0} segments, more than the {SPAN_SEGMENTS_MAX} or the twelve hours of a title; keep it in parts")]
+    #[error(
+        "the span has {0} segments, more than the {SPAN_SEGMENTS_MAX} or the twelve hours of a title; keep it in parts"
+    )]
     TooLong(u64),
     /// It is in too many pieces.
     #[error("the span is in more than {STRETCHES_MAX} pieces; keep it in parts")]
@@ -133,9 +135,8 @@ pub fn resolve(known: &Known, folder: &str, span: Span) -> Result<(Cut, (u64, u6
     if span.to_ms > kept_to_ms && !span.closed {
         return Err(Refusal::InFuture(kept_to_ms));
     }
-    let within = |number: &u64| {
-        known.time_of(*number).is_some_and(|(start, end)| end > span.from_ms && start < span.to_ms)
-    };
+    let within =
+        |number: &u64| known.time_of(*number).is_some_and(|(start, end)| end > span.from_ms && start < span.to_ms);
     let decided = || known.commits.range(..=newest).map(|(number, _)| *number);
     let first = decided().find(within).ok_or(Refusal::Empty)?;
     let last = decided().rfind(within).ok_or(Refusal::Empty)?;

@@ -18,7 +18,11 @@ use framemill_telemetry::span;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{OpError, asset_event, generation, idempotency::{Found, Key}, now_ms};
+use super::{
+    OpError, asset_event, generation,
+    idempotency::{Found, Key},
+    now_ms,
+};
 use crate::gate::Gate;
 
 /// Folders of the farm's own bucket that hold a tenant's objects, each in one of its own.

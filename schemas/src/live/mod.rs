@@ -16,7 +16,8 @@ mod timeline;
 mod view;
 
 pub use archive::{
-    ArchiveRequest, ArchiveView, CheckedArchive, Cut, LeftOut, LeftOutWhy, Moment, SPAN_SEGMENTS_MAX, STRETCHES_MAX, Stretch,
+    ArchiveRequest, ArchiveView, CheckedArchive, Cut, LeftOut, LeftOutWhy, Moment, SPAN_SEGMENTS_MAX, STRETCHES_MAX,
+    Stretch,
 };
 pub use channel::{CHANNEL_VERSION, ChannelRecord, ChannelState, Edition, Replica, Upkeep, Wanted};
 pub use commit::{COMMIT_VERSION, Commit, Committed, Flaw, TrackCommit};

@@ -35,12 +35,8 @@ fn archived() -> AssetRecord {
         from_ms: 0,
         to_ms: 280_000,
     };
-    let source = Source::Channel {
-        tenant: Tenant::default_tenant(),
-        channel: "news".parse().unwrap(),
-        first: 10,
-        last: 79,
-    };
+    let source =
+        Source::Channel { tenant: Tenant::default_tenant(), channel: "news".parse().unwrap(), first: 10, last: 79 };
     AssetRecord { source, cut: Some(Box::new(cut)), ..asset() }
 }
 
