@@ -1,6 +1,7 @@
 //! Titles that are kept of a channel: nothing is probed or encoded.
 
 use framemill_schemas::{
+    ladder::VideoCodec,
     live::{Cut, Stretch},
     rate::timescale_for,
     spec::{RateControl, RungSpec},
