@@ -1,14 +1,18 @@
 //! A programme of a channel becomes a title, run as a user would: on air, kept, checked, and still there when
 //! the channel is gone.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 use support::{
-    Place, Ran, SMALL_LADDER, clip,
+    Place, Ran, SMALL_LADDER, clip, ffmpeg,
     up::{is_ready, up_with},
     wait, wait_or,
 };
@@ -77,34 +81,48 @@ fn a_programme_is_kept_and_outlives_its_channel() {
     let total = |kind: &str| kinds.iter().find(|stage| stage["kind"] == kind).unwrap()["total"].as_u64().unwrap();
     assert_eq!((total("transcode"), total("audio")), (0, 0), "{kept}");
 
+    // A player's own demuxer and decoder find nothing wrong with it.
+    let judged = Command::new(ffmpeg())
+        .args(["-nostdin", "-v", "error", "-xerror", "-i", &format!("{api}/preview/default/{id}/master.m3u8")])
+        .args(["-map", "0:v:0", "-map", "0:a:0", "-f", "null", "-"])
+        .output()
+        .unwrap();
+    assert!(judged.status.success() && judged.stderr.is_empty(), "{}", String::from_utf8_lossy(&judged.stderr));
+
+    // What breaks while the channel still has it is copied again.
+    let data = place.path().join("data");
+    std::fs::remove_file(stored(&data, "180p/2.m4s")).unwrap();
+    run(&["asset", "check", &id]).ends(1).says("--repair");
+    run(&["asset", "check", &id, "--repair", "--watch"]).ends(0);
+    let mended = json(&["asset", "show", &id]);
+    assert_eq!((&mended["generation"]["number"], &mended["state"]), (&Value::from(2), &Value::from("published")));
+
     run(&["channel", "rm", "news"]).ends(0);
     wait_or("the channel is gone", 60, log, || (json(&["channel", "ls"]) == serde_json::json!([])).then_some(()));
     run(&["asset", "check", &id, "--deep"]).ends(0);
 
     // What breaks now cannot be mended, and that is what is said.
-    let published = place.path().join("data/store");
-    let segment = find(&published, "180p%2F2.m4s").or_else(|| find(&published, "2.m4s"));
-    match segment {
-        Some(path) => std::fs::remove_file(path).unwrap(),
-        None => return eprintln!("not run: the store keeps its objects under other names"),
-    }
+    let generation = format!("g2-{}", mended["generation"]["random"].as_str().unwrap());
+    std::fs::remove_file(stored(&data, &format!("{generation}/stereo/1.m4s"))).unwrap();
     let broken = run(&["asset", "check", &id, "--repair"]).ends(1);
     assert!(broken.stdout.contains("span-not-kept"), "{} {}", broken.stdout, broken.stderr);
+    assert_eq!(json(&["asset", "show", &id])["generation"]["number"], 2);
     run(&["asset", "rm", &id]).ends(0);
 }
 
-/// The first file below a folder whose name ends so, of a title.
-fn find(folder: &std::path::Path, ends: &str) -> Option<std::path::PathBuf> {
-    let mut folders = vec![folder.to_owned()];
+/// The file of an object of a title.
+fn stored(data: &Path, object: &str) -> PathBuf {
+    let mut folders = vec![data.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
+            let name = path.to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.display().to_string().ends_with(ends) && path.display().to_string().contains("vod") {
-                return Some(path);
+            } else if name.contains("/vod/") && name.ends_with(&format!("/{object}.obj")) {
+                return path;
             }
         }
     }
-    None
+    panic!("{object} is nowhere in {data:?}");
 }
