@@ -28,8 +28,10 @@ fn span(from_ms: i64, to_ms: i64) -> Span {
     Span { from_ms: START_MS + from_ms, to_ms: START_MS + to_ms, closed: false }
 }
 
-/// Timeline and numbers of each stretch, and what was left out.
-fn found(known: &Known, span: Span) -> Result<(Vec<(u32, u64, u64)>, Vec<(&'static str, u64, i64)>), Refusal> {
+/// Timeline and numbers of each stretch; why, how many and from when of what was left out.
+type Found = (Vec<(u32, u64, u64)>, Vec<(&'static str, u64, i64)>);
+
+fn found(known: &Known, span: Span) -> Result<Found, Refusal> {
     let (cut, _) = resolve(known, "live/demo/news", span)?;
     let stretches = cut.stretches.iter().map(|stretch| (stretch.timeline, stretch.first - FIRST, stretch.last - FIRST));
     let left_out = cut.left_out.iter().map(|left| (left.why.as_str(), left.segments, left.from_ms - START_MS));
