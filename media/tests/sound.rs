@@ -30,6 +30,7 @@ fn spec(probe: &Probe, channels: u8) -> AudioSpec {
         codec: AudioCodec::Aac,
         channels,
         bitrate_kbps: 64,
+        lead_ticks: 0,
     }
 }
 

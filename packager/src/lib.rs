@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 // A failure carries what a person needs to know, and there is one for each attempt, not for each call.
 
+mod archive;
 pub mod bitrate;
 pub mod check;
 pub mod dash;

@@ -74,6 +74,7 @@ fn sound(probe: &Probe) -> AudioSpec {
         codec: AudioCodec::Aac,
         channels: 2,
         bitrate_kbps: 96,
+        lead_ticks: 0,
     }
 }
 

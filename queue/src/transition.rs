@@ -310,6 +310,7 @@ fn origin(spec: &JobSpec) -> (Option<&str>, Option<&str>) {
         JobSpec::Package(spec) => (None, Some(&spec.folder)),
         JobSpec::ValidateWhole(spec) => (None, Some(&spec.package.folder)),
         JobSpec::Carry(spec) => origin(&spec.of),
+        JobSpec::Archive(spec) => origin(&spec.of),
     }
 }
 

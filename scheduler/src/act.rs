@@ -132,7 +132,7 @@ impl Actor {
             Choice::Refused(failure) => return self.fail(entry, failure).await,
         };
         let Some(slots) = self.view.slots(!hardware.is_empty()) else { return Ok(()) };
-        let v = AssetRecord::version_for(&hardware);
+        let v = AssetRecord::version_for(&asset.source, &hardware);
         let record = AssetRecord { v, slots, hardware, ..asset.clone() };
         fenced_is_done(self.queue.assets().update(&record.id.to_string(), &record, entry.revision).await)
     }
@@ -157,7 +157,7 @@ impl Actor {
         }
         tracing::warn!(asset = %asset.id, "planned anew: no worker is left that encodes it on a GPU");
         let Some(anew) = planned_anew(asset, Vec::new(), generation) else { return Ok(()) };
-        let v = AssetRecord::version_for(&[]);
+        let v = AssetRecord::version_for(&asset.source, &[]);
         let anew = AssetRecord { v, slots: 0, hardware: Vec::new(), ..anew };
         fenced_is_done(self.queue.assets().update(&asset.id.to_string(), &anew, entry.revision).await)
     }

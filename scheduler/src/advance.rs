@@ -11,7 +11,7 @@ use framemill_schemas::{
     failure::{Class, Failure},
     finding::{Report, ReportState, Severity},
     ids::{JobId, NodeId},
-    job::{JobKind, JobState},
+    job::JobState,
     lane::Lane,
     probe::Probe,
     spec::{CarrySpec, JobSpec, PackageOutput, PackageSpec, ProbeSpec, ValidatePartSpec, ValidateWholeSpec},
@@ -45,7 +45,8 @@ pub enum Action {
     GoOn,
     /// Give the asset up.
     Fail(Failure),
-    /// Take the probe of what is published over into its repair.
+    /// Write down what a probe would say: of a repair what it said of what is published, of a title that is
+    /// kept of a channel what is known of it.
     Seed,
     /// Begin another generation: no node left makes the init that this one has. Of a repair,
     /// these units are encoded in it.
@@ -142,18 +143,19 @@ impl<'a> Stage<'a> {
 
     fn next(&self) -> Next<Vec<Action>> {
         // The first failure in order of units, so that two schedulers give the same reason.
-        let failed = |job: &&&JobSummary| matches!(job.state, JobState::Failed | JobState::Dead) && !is_carry(job);
+        let failed = |job: &&&JobSummary| matches!(job.state, JobState::Failed | JobState::Dead) && !job.carries;
         if let Some(job) = self.latest.values().find(failed) {
             return self.anew(job).map(|anew| vec![anew]).ok_or_else(|| Box::new(failure_of(job)));
         }
         let probe = match self.unit(PROBE, 0)? {
-            Unit::Absent if self.repair.is_some() => return Ok(vec![Action::Seed]),
+            // What is repaired was probed, and what is kept of a channel is known.
+            Unit::Absent if self.repair.is_some() || self.asset.cut.is_some() => return Ok(vec![Action::Seed]),
             Unit::Absent => return Ok(self.create_probe()),
             Unit::Waiting => return Ok(Vec::new()),
             Unit::Done(JobSummary { output: SummaryOutput::Probe(probe), .. }) => probe,
             Unit::Done(job) => return Err(wrong_output(job)),
         };
-        if self.asset.slots == 0 {
+        if self.asset.slots == 0 && self.asset.cut.is_none() {
             return Ok(vec![Action::Size]);
         }
         let plan = plan(self.asset, probe).map_err(Box::new)?;
@@ -194,8 +196,7 @@ impl<'a> Stage<'a> {
             let round = latest.map_or(0, |job| job.round);
             let encode = |round| Action::Create(self.new_job(unit.clone(), round, part.lane, part.spec.clone()));
             // What could not be carried over is damaged, and encoded like what was known to be.
-            let lost =
-                latest.is_some_and(|job| is_carry(job) && matches!(job.state, JobState::Failed | JobState::Dead));
+            let lost = latest.is_some_and(|job| job.carries && matches!(job.state, JobState::Failed | JobState::Dead));
             if lost {
                 if carrying {
                     waiting = true
@@ -238,7 +239,7 @@ impl<'a> Stage<'a> {
                             return Err(Box::new(rejected(unit, report)));
                         }
                         let anew = self.new_job(unit.clone(), round + 1, part.lane, part.spec.clone());
-                        let made_it = job.holder.as_ref().filter(|_| !is_carry(job));
+                        let made_it = job.holder.as_ref().filter(|_| !job.carries);
                         let avoid = made_it.map(|holder| holder.node.clone());
                         actions.push(Action::Create(NewJob { avoid, ..anew }));
                     }
@@ -257,7 +258,7 @@ impl<'a> Stage<'a> {
     fn is_carrying(&self, plan: &Plan) -> bool {
         plan.parts.keys().filter(|unit| self.is_carried(unit)).any(|unit| match self.latest.get(unit.as_str()) {
             None => true,
-            Some(job) => is_carry(job) && !job.state.is_terminal(),
+            Some(job) => job.carries && !job.state.is_terminal(),
         })
     }
 
@@ -329,11 +330,6 @@ impl<'a> Stage<'a> {
 pub(crate) const PROBE: &str = "probe";
 const PACKAGE: &str = "package";
 const VALIDATE_WHOLE: &str = "validate/whole";
-
-/// Whether a job takes its unit over instead of making it.
-fn is_carry(job: &JobSummary) -> bool {
-    job.kind == JobKind::Package && job.unit != PACKAGE
-}
 
 fn validation_of(unit: &str) -> String {
     format!("validate/{unit}")

@@ -10,6 +10,7 @@ pub mod access;
 pub mod act;
 pub mod advance;
 pub mod api;
+mod archive;
 mod chain;
 pub mod chunk;
 mod clock;

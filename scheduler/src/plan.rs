@@ -64,6 +64,9 @@ pub struct Part {
 
 /// Plans an asset.
 pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
+    if let Some(cut) = &asset.cut {
+        return Ok(crate::archive::plan(asset, cut));
+    }
     refuse(probe)?;
     let grid = probe.video.grid;
     let folder = generation_folder(&asset.tenant, asset.id, &asset.generation);
@@ -141,6 +144,7 @@ pub fn plan(asset: &AssetRecord, probe: &Probe) -> Result<Plan, Failure> {
             codec: sound.rung.codec,
             channels: sound.channels,
             bitrate_kbps: sound.rung.bitrate_kbps,
+            lead_ticks: 0,
         });
         let lane = Lane::Plain { kind: spec.kind(), priority: asset.priority };
         audio.push(AudioRendition {

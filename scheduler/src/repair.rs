@@ -16,6 +16,7 @@ use framemill_schemas::{
     key::job_key,
     lane::Lane,
     object::{Generation, StoredObject},
+    probe::Probe,
     spec::{JobOutput, JobSpec, ProbeSpec},
     subject,
 };
@@ -23,6 +24,7 @@ use framemill_schemas::{
 use crate::{
     act::{ActError, Actor, fenced_is_done, ready_record},
     advance::{NewJob, PROBE},
+    archive,
     clock::now_ms,
     fold,
     ops::{asset_event, generation},
@@ -32,17 +34,24 @@ use crate::{
 
 impl Actor {
     /// Creates the probe job of a repair, done: what the published generation was made from is
-    /// what is planned again. A source that is another by now is refused by its identity.
+    /// what is planned again. A source that is another by now is refused by its identity. So is that of a
+    /// title that is kept of a channel: nothing has to be looked at.
     pub(crate) async fn seed(&self, entry: &AssetEntry) -> Result<(), ActError> {
         let asset = &entry.record;
+        if let (Some(cut), Some(making)) = (&asset.cut, asset.making()) {
+            return self.create_seeded(&seeded(asset, making.number, archive::probe(asset, cut), now_ms())).await;
+        }
         let Some(repair) = asset.repairing() else { return Ok(()) };
         let Some(index) = fold::read(&self.store, &repair.index).await? else {
             let reason = format!("{} is not there or not what was stored", repair.index.key);
             let failure = Failure::new(Class::Bug, "index-missing", reason);
             return self.give_repair_up(entry, failure.mend("submit the source again")).await;
         };
-        let job = seeded(asset, repair, index, now_ms());
-        match self.queue.jobs().create(&subject::job_record(asset.id, job.id), &job).await {
+        self.create_seeded(&seeded(asset, repair.generation.number, index.probe, now_ms())).await
+    }
+
+    async fn create_seeded(&self, job: &JobRecord) -> Result<(), ActError> {
+        match self.queue.jobs().create(&subject::job_record(job.asset, job.id), job).await {
             Ok(_) | Err(RecordError::Exists) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -142,9 +151,8 @@ fn next_number(asset: &AssetRecord) -> u32 {
     asset.generation.number.max(repair).saturating_add(1)
 }
 
-/// The probe job of a repair, as if it had just been done.
-fn seeded(asset: &AssetRecord, repair: &Repair, index: GenerationIndex, now_ms: i64) -> JobRecord {
-    let number = repair.generation.number;
+/// A generation's probe job, as if it had just been done.
+fn seeded(asset: &AssetRecord, number: u32, found: Probe, now_ms: i64) -> JobRecord {
     let probe = NewJob {
         id: JobId::derive(asset.id, number, PROBE, 0),
         unit: PROBE.to_owned(),
@@ -155,7 +163,7 @@ fn seeded(asset: &AssetRecord, repair: &Repair, index: GenerationIndex, now_ms: 
     };
     JobRecord {
         state: JobState::Done,
-        output: Some(JobOutput::Probe(index.probe)),
+        output: Some(JobOutput::Probe(found)),
         ended_ms: now_ms,
         ..ready_record(asset, number, probe, asset.trace.clone(), now_ms)
     }

@@ -25,7 +25,7 @@ use framemill_schemas::{
     node::Waiting,
     presence::Heartbeat,
     probe::{Probe, Seek},
-    spec::{JobOutput, PackageOutput},
+    spec::{JobOutput, JobSpec, PackageOutput},
     subject,
 };
 use tokio::sync::Notify;
@@ -60,6 +60,8 @@ pub struct JobSummary {
     pub key: String,
     /// What it does.
     pub kind: JobKind,
+    /// Whether it takes its unit over from an older generation instead of making it.
+    pub carries: bool,
     /// What it is within the generation.
     pub unit: String,
     /// Its round.
@@ -122,6 +124,7 @@ impl JobSummary {
     /// Drops the bulk of a record.
     pub fn of(revision: u64, record: JobRecord) -> Self {
         let kind = record.kind();
+        let carries = matches!(record.spec, JobSpec::Carry(_));
         let (made, output) = match record.output {
             None => (Vec::new(), SummaryOutput::None),
             Some(JobOutput::Probe(probe)) => (Vec::new(), SummaryOutput::Probe(Arc::new(probe))),
@@ -141,6 +144,7 @@ impl JobSummary {
             id: record.id,
             key: record.key,
             kind,
+            carries,
             unit: record.unit,
             round: record.round,
             generation: record.generation,

@@ -11,6 +11,7 @@ use crate::{
     job::{JobKind, JobState},
     ladder::{AudioCodec, VideoCodec},
     lane::{Demand, Lane, Priority},
+    live::ArchiveView,
     object::Generation,
     rate::Ratio,
 };
@@ -101,6 +102,9 @@ pub struct AssetView {
     /// Id of its trace, to be looked up in the collector; absent where nothing is traced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// What of a channel it keeps; absent where it is of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveView>,
 }
 
 /// A repair of what is published.

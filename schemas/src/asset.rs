@@ -10,13 +10,14 @@ use crate::{
     ids::{AssetId, Tenant},
     ladder::{Ladder, VideoCodec},
     lane::Priority,
+    live::Cut,
     object::{Generation, StoredObject},
     source::Source,
     trace::TraceContext,
 };
 
 /// Newest format of asset records that this version reads.
-pub const ASSET_VERSION: u32 = 2;
+pub const ASSET_VERSION: u32 = 3;
 
 /// Where an asset is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -109,6 +110,9 @@ pub struct AssetRecord {
     /// What its jobs told of it, so that they need not be kept; `None` before they are folded.
     #[serde(default)]
     pub shown: Option<Box<Shown>>,
+    /// Where its segments lie in a channel: of titles that are kept of one.
+    #[serde(default)]
+    pub cut: Option<Box<Cut>>,
 }
 
 /// A generation that viewers get.
@@ -168,10 +172,14 @@ pub struct Shown {
 }
 
 impl AssetRecord {
-    /// Oldest format that knows what is planned on which hardware. An older scheduler that did not would plan
-    /// other jobs under the same names.
-    pub fn version_for(hardware: &[VideoCodec]) -> u32 {
-        if hardware.is_empty() { 1 } else { ASSET_VERSION }
+    /// Oldest format that knows where it comes from, and what is planned on which hardware. An older scheduler
+    /// that did not would plan other jobs under the same names.
+    pub fn version_for(source: &Source, hardware: &[VideoCodec]) -> u32 {
+        match source {
+            Source::Channel { .. } => ASSET_VERSION,
+            _ if hardware.is_empty() => 1,
+            _ => 2,
+        }
     }
 
     /// The repair that is under way.

@@ -16,7 +16,7 @@ use crate::{
 
 /// Newest format of job records that this version reads. It is written only where it is needed, so that
 /// an older farm beside this one goes on with everything else.
-pub const JOB_VERSION: u32 = 3;
+pub const JOB_VERSION: u32 = 4;
 /// Most failures kept in a record; the oldest go first.
 pub const FAILURES_MAX: usize = 16;
 
@@ -162,7 +162,7 @@ impl JobRecord {
         ready_ms: i64,
     ) -> Self {
         Self {
-            v: lane.job_version(),
+            v: lane.job_version().max(spec.job_version()),
             id: JobId::derive(asset, generation, &unit, 0),
             key: job_key(&spec, 0),
             asset,
@@ -213,8 +213,8 @@ impl JobSpec {
             Self::Probe(_) => JobKind::Probe,
             Self::Transcode(_) => JobKind::Transcode,
             Self::Audio(_) => JobKind::Audio,
-            // The packager's work as well: it copies what is there, and encodes nothing.
-            Self::Package(_) | Self::Carry(_) => JobKind::Package,
+            // The packager's work as well: they copy what is there, and encode nothing.
+            Self::Package(_) | Self::Carry(_) | Self::Archive(_) => JobKind::Package,
             Self::ValidatePart(_) | Self::ValidateWhole(_) => JobKind::Validate,
             Self::Live(_) => JobKind::Live,
         }

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::{ChannelId, Tenant};
+
 /// Longest source address.
 pub const SOURCE_CHARS_MAX: usize = 4096;
 
@@ -22,6 +24,17 @@ pub enum Source {
         bucket: String,
         /// Its key.
         key: String,
+    },
+    /// Numbers of a channel: nobody submits it, and nothing of it is encoded again.
+    Channel {
+        /// Whose it is.
+        tenant: Tenant,
+        /// The channel.
+        channel: ChannelId,
+        /// The first number.
+        first: u64,
+        /// The last number.
+        last: u64,
     },
 }
 
@@ -97,6 +110,7 @@ impl fmt::Display for Source {
                 None => f.write_str(url),
             },
             Self::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+            Self::Channel { channel, first, last, .. } => write!(f, "channel:{channel}/{first}-{last}"),
         }
     }
 }
@@ -125,6 +139,15 @@ mod tests {
         ] {
             assert!(Source::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn numbers_of_a_channel_are_shown_and_never_submitted() {
+        let (tenant, channel) = ("demo".parse().expect("good"), "news".parse().expect("good"));
+        let shown = Source::Channel { tenant, channel, first: 7, last: 9 }.to_string();
+        assert_eq!(shown, "channel:news/7-9");
+        assert!(Source::parse(&shown).is_err());
+        assert!(Source::parse("channel://news/7-9").is_err());
     }
 
     #[test]

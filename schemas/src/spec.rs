@@ -8,11 +8,12 @@ use crate::{
     index::RenditionPart,
     inventory::Engine,
     ladder::{AudioCodec, VideoCodec},
+    live::Stretch,
     load::Load,
     nvenc::NvencTuning,
     object::StoredObject,
     probe::Probe,
-    rate::{FrameGrid, Ratio},
+    rate::{FrameGrid, Ratio, frames_to_ticks},
     source::Source,
 };
 
@@ -34,6 +35,8 @@ pub enum JobSpec {
     ValidateWhole(ValidateWholeSpec),
     /// Take a part over from an older generation.
     Carry(CarrySpec),
+    /// Take a part over from a channel.
+    Archive(ArchiveSpec),
     /// Encode a channel.
     Live(LiveSpec),
 }
@@ -132,6 +135,11 @@ impl TranscodeSpec {
         self.segment_of(self.start_frame)..=self.segment_of(self.end_frame - 1)
     }
 
+    /// When segment `number` starts, in ticks of its timescale.
+    pub fn grid_ticks(&self, number: u64) -> u64 {
+        frames_to_ticks(self.segment_range(number).start, self.grid.rate, self.timescale)
+    }
+
     /// Grid frames of segment `number`.
     pub fn segment_range(&self, number: u64) -> std::ops::Range<u64> {
         let start = (number - 1) * u64::from(self.segment_frames);
@@ -214,6 +222,15 @@ pub struct AudioSpec {
     pub channels: u8,
     /// Bitrate, kbit/s.
     pub bitrate_kbps: u32,
+    /// Samples between the start of the picture and that of the first frame, fewer than a frame has: of
+    /// titles that are kept of a channel, whose sound lies on a grid of its own. Left out of keys where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lead_ticks: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(ticks: &u64) -> bool {
+    *ticks == 0
 }
 
 /// Sample rate, and so timescale, of all published sound.
@@ -326,4 +343,39 @@ pub struct CarrySpec {
     pub unit: String,
     /// What would make the unit anew: a transcode or audio job.
     pub of: Box<JobSpec>,
+}
+
+/// Copy segments of a channel to their place in a title, each compared with its commit on the way. The
+/// output is that of the job it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveSpec {
+    /// Where they lie, in order of time: for pictures those of the chunk, for sound all of the title.
+    pub stretches: Vec<Stretch>,
+    /// The inits of its renditions by their names, in the order of the job it stands for.
+    pub inits: Vec<String>,
+    /// The place in a commit of the first of its renditions.
+    pub track: u32,
+    /// What would encode it: a transcode or audio job, whose source says the channel.
+    pub of: Box<JobSpec>,
+}
+
+impl JobSpec {
+    /// Oldest format of job records that knows it, as far as the lane does not say: titles of channels came
+    /// with the fourth.
+    pub fn job_version(&self) -> u32 {
+        match self {
+            Self::Archive(_) | Self::Probe(ProbeSpec { source: Source::Channel { .. } }) => 4,
+            Self::Carry(spec) => spec.of.job_version(),
+            _ => 1,
+        }
+    }
+
+    /// The encoding that it is or stands for: what its segments are judged by.
+    pub fn encoding(&self) -> &Self {
+        match self {
+            Self::Carry(spec) => spec.of.encoding(),
+            Self::Archive(spec) => spec.of.encoding(),
+            spec => spec,
+        }
+    }
 }

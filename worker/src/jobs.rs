@@ -62,7 +62,11 @@ impl Jobs {
             JobSpec::Transcode(spec) => self.transcode(spec, attempt).await,
             JobSpec::Audio(spec) => self.audio(spec, attempt).await,
             JobSpec::Live(spec) => self.live(spec, attempt).await,
-            JobSpec::Package(_) | JobSpec::ValidatePart(_) | JobSpec::ValidateWhole(_) | JobSpec::Carry(_) => {
+            JobSpec::Package(_)
+            | JobSpec::ValidatePart(_)
+            | JobSpec::ValidateWhole(_)
+            | JobSpec::Carry(_)
+            | JobSpec::Archive(_) => {
                 let reason = format!("a {} job came to a worker", attempt.job.kind().as_str());
                 Err(Failure::new(Class::Bug, "wrong-role", reason).mend("run workers and packagers of one version"))
             }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::operate::PriorityArg;
+
 /// `framemill channel`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Channel {
@@ -35,6 +37,8 @@ pub enum Channel {
     Show(Which),
     /// Say where one fails, from who may watch to what a player sees; exit 1 where it does
     Diagnose(Which),
+    /// Keep a span of one as a title; nothing of it is encoded again
+    Archive(Archive),
     /// Put one on air
     Start(Which),
     /// Take one off air; what it published stays for its time
@@ -51,4 +55,29 @@ pub struct Which {
     /// Whose it is, where several tenants have one of the name [default: the key's tenant]
     #[arg(long, value_name = "T")]
     pub tenant: Option<String>,
+}
+
+/// `framemill channel archive`.
+#[derive(Clone, Debug, Args)]
+pub struct Archive {
+    #[command(flatten)]
+    pub which: Which,
+    /// Where it starts: RFC 3339 (2026-11-29T20:00:00Z), or Unix seconds
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// Where it ends, the same
+    #[arg(long, value_name = "TIME")]
+    pub to: String,
+    /// How urgent it is
+    #[arg(long, value_name = "P", default_value = "standard")]
+    pub priority: PriorityArg,
+    /// Asking again with the same key within a day gives the same title
+    #[arg(long, value_name = "K")]
+    pub idempotency_key: Option<String>,
+    /// Wait for its end and show what happens
+    #[arg(long)]
+    pub watch: bool,
+    /// Give up watching after this many seconds [default: never]
+    #[arg(long, value_name = "SECONDS", requires = "watch")]
+    pub timeout: Option<u64>,
 }

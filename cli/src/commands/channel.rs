@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use framemill_schemas::{
+    api::AssetView,
     live::{
-        CHANNEL_BYTES_MAX, ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelState, ChannelView,
-        Diagnosis, Wanted,
+        ArchiveRequest, CHANNEL_BYTES_MAX, ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelState,
+        ChannelView, Diagnosis, Moment, Wanted,
     },
     submission::LadderChoice,
 };
 use serde_json::Value;
 
-use super::{channel_text as text, client};
+use super::{channel_text as text, client, submit};
 use crate::{
     args::{Global, channel as args},
     client::{Client, segment, with_query},
@@ -41,6 +42,7 @@ pub async fn run(global: &Global, args: args::Channel) -> Result<(), CliError> {
             let found: Diagnosis = client.get(&path(&which, "/diagnose")).await?;
             return diagnosed(global, &found);
         }
+        args::Channel::Archive(asked) => return archive(global, &client, asked).await,
         args::Channel::Start(which) => changed(global, &client.post(&path(&which, "/start")).await?),
         args::Channel::Stop(which) => changed(global, &client.post(&path(&which, "/stop")).await?),
         args::Channel::Rm(which) => {
@@ -66,6 +68,28 @@ async fn apply(global: &Global, client: &Client, file: &Path, start: bool) -> Re
         put.channel = client.post(&path(&which, "/start")).await?;
     }
     said(global, &put, file);
+    Ok(())
+}
+
+/// Keeps a span as a title.
+async fn archive(global: &Global, client: &Client, asked: args::Archive) -> Result<(), CliError> {
+    let request =
+        ArchiveRequest { from: Moment::Text(asked.from), to: Moment::Text(asked.to), priority: asked.priority.into() };
+    let key = asked.idempotency_key.as_deref();
+    let accepted: AssetView = client.post_json(&path(&asked.which, "/archive"), &request, key).await?;
+    if !global.json
+        && let Some(archive) = &accepted.archive
+    {
+        text::left_out(archive);
+    }
+    if asked.watch {
+        return submit::watch(global, client, &accepted.id.to_string(), asked.timeout).await;
+    }
+    if global.json {
+        output::json(&accepted);
+    } else {
+        output::line(accepted.id.to_string());
+    }
     Ok(())
 }
 

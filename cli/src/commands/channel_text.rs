@@ -3,7 +3,7 @@
 use framemill_schemas::{
     finding::Finding,
     live::{
-        ChannelDetail, ChannelView, Diagnosis, EncoderView, OnAirChange, RenditionSample, RenditionStatus,
+        ArchiveView, ChannelDetail, ChannelView, Diagnosis, EncoderView, OnAirChange, RenditionSample, RenditionStatus,
         SegmentFinding, SourceFormat, SourceView, SpanDocument, rfc3339,
     },
 };
@@ -202,6 +202,19 @@ fn replica(replica: &EncoderView, stands_by: bool) -> Vec<String> {
         replica.restarts.to_string(),
         trouble.unwrap_or_else(|| flaws.join(", ")),
     ]
+}
+
+/// What a title of a span does not have: for people, beside its id.
+pub fn left_out(archive: &ArchiveView) {
+    for left_out in &archive.left_out {
+        let length = span(left_out.to_ms - left_out.from_ms);
+        let at = match left_out.from_ms - archive.from_ms {
+            before if before < 0 => "before its start".to_owned(),
+            after => format!("{} after its start", span(after)),
+        };
+        let (segments, why) = (left_out.segments, left_out.why.as_str());
+        output::note(format!("left out: {segments} segments ({why}), {length} long, {at}"));
+    }
 }
 
 /// Where one fails.

@@ -46,9 +46,12 @@ pub async fn run(global: &Global, client: &Client, id: &str, how: How) -> Result
     }
     let at = format!("asset {id}");
     let Some(generation) = checked.repair.filter(|_| how.repair) else {
-        return Err(CliError::new(Exit::Failed, "its objects are not what was validated")
-            .at(at)
-            .mend(format!("mend it: framemill asset check {id} --repair")));
+        let error = CliError::new(Exit::Failed, "its objects are not what was validated").at(at);
+        let lost = checked.report.findings.iter().any(|finding| finding.code == "span-not-kept");
+        return Err(match lost {
+            true => error.mend("its channel has nothing left to mend it with; keep another copy of what is whole"),
+            false => error.mend(format!("mend it: framemill asset check {id} --repair")),
+        });
     };
     if !how.watch {
         if !global.json {

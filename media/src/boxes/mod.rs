@@ -18,7 +18,7 @@ pub use init::{InitFacts, TrackKind, read_init};
 pub use restamp::restamp;
 
 pub(crate) use fragment::{Fragment, Mark, Sample, close, read_fragment};
-pub(crate) use walk::{Header, fourcc, header};
+pub(crate) use walk::{Header, children, fourcc, header};
 
 /// Largest initialisation segment that is read.
 pub const INIT_BYTES_MAX: usize = 1024 * 1024;

@@ -50,7 +50,7 @@ pub(crate) fn fourcc(kind: [u8; 4]) -> String {
 
 /// A box with its place in the buffer it was found in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Child<'a> {
+pub(crate) struct Child<'a> {
     pub kind: [u8; 4],
     /// Offset of its header.
     pub offset: usize,
@@ -66,14 +66,14 @@ impl Child<'_> {
 }
 
 /// The boxes of one level, in order.
-pub(super) struct Children<'a> {
+pub(crate) struct Children<'a> {
     bytes: &'a [u8],
     at: usize,
     base: usize,
 }
 
 /// Walks the boxes in `bytes`, which start at `base` of the outermost buffer.
-pub(super) fn children(bytes: &[u8], base: usize) -> Children<'_> {
+pub(crate) fn children(bytes: &[u8], base: usize) -> Children<'_> {
     Children { bytes, at: 0, base }
 }
 

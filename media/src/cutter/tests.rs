@@ -53,6 +53,7 @@ fn audio_spec() -> AudioSpec {
         codec: AudioCodec::Aac,
         channels: 2,
         bitrate_kbps: 64,
+        lead_ticks: 0,
     }
 }
 

@@ -4,11 +4,12 @@
 //! [`ts`] reads packets and finds pictures, [`tape`] keeps the last seconds of them, [`shift`] moves
 //! their timestamps to where an encoder's run begins; [`run()`] is one such run, [`cutter`] makes
 //! segments of it, [`signals`] reads what its filters see. [`filler`] stands in for a source that is
-//! lost. [`ingest`] opens a source without decoding it.
+//! lost. [`ingest`] opens a source without decoding it, [`keep`] moves what was made to a title's place.
 
 mod cutter;
 pub mod filler;
 pub mod ingest;
+pub mod keep;
 mod run;
 mod shift;
 pub(crate) mod signals;

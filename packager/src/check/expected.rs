@@ -36,10 +36,11 @@ pub fn of_chunk(spec: &TranscodeSpec) -> Vec<ExpectedSegment> {
 }
 
 /// The segments of a sound track that has `frames` AAC frames: segment k holds those that start
-/// inside the picture's segment k.
+/// inside the picture's segment k; the first one starts where the spec says.
 pub fn of_sound(spec: &AudioSpec, frames: u64) -> Vec<ExpectedSegment> {
     let first_frame = |segment: u64| {
         frames_to_ticks(segment * u64::from(spec.segment_frames), spec.grid.rate, AUDIO_RATE)
+            .saturating_sub(spec.lead_ticks)
             .div_ceil(AAC_FRAME_SAMPLES)
     };
     (0..)
@@ -47,7 +48,7 @@ pub fn of_sound(spec: &AudioSpec, frames: u64) -> Vec<ExpectedSegment> {
         .take_while(|&(_, start, _)| start < frames)
         .map(|(segment, start, end)| ExpectedSegment {
             number: segment + 1,
-            start_ticks: start * AAC_FRAME_SAMPLES,
+            start_ticks: spec.lead_ticks + start * AAC_FRAME_SAMPLES,
             duration_ticks: (end - start) * AAC_FRAME_SAMPLES,
             samples: end - start,
         })

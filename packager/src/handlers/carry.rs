@@ -110,7 +110,7 @@ fn kept_init(index: &GenerationIndex, object: &StoredObject) -> Option<Bytes> {
 }
 
 fn folder_of(spec: &JobSpec) -> Result<&str, Failure> {
-    match spec {
+    match spec.encoding() {
         JobSpec::Transcode(spec) => Ok(&spec.folder),
         JobSpec::Audio(spec) => Ok(&spec.folder),
         _ => Err(Failure::new(Class::Bug, "carry-spec", "a carry job stands for a job that makes no segments")),

@@ -1,5 +1,6 @@
 //! The jobs a packager runs: one file a kind.
 
+mod archive;
 mod carry;
 mod decode;
 mod package;
@@ -52,6 +53,7 @@ impl Handlers {
         match &attempt.job.spec {
             JobSpec::Package(spec) => self.package(spec, attempt).await.map(JobOutput::Package),
             JobSpec::Carry(spec) => self.carry(spec, attempt).await.map(JobOutput::Parts),
+            JobSpec::Archive(spec) => self.archive(spec, attempt).await.map(JobOutput::Parts),
             JobSpec::ValidatePart(spec) => self.validate_part(spec, attempt).await.map(|report| self.judged(report)),
             JobSpec::ValidateWhole(spec) => self.validate_whole(spec, attempt).await.map(|report| self.judged(report)),
             JobSpec::Probe(_) | JobSpec::Transcode(_) | JobSpec::Audio(_) | JobSpec::Live(_) => {

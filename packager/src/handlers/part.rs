@@ -38,12 +38,8 @@ impl Handlers {
         let parts = parts_of(&job)?;
         let total = parts.iter().map(|part| part.segments.len() as u64).sum();
         let progress = Progress { attempt, done: 0.into(), total };
-        let made_by = match &job.spec {
-            // Carried over: judged like what it stands for.
-            JobSpec::Carry(carried) => &*carried.of,
-            spec => spec,
-        };
-        match made_by {
+        // Copied: judged like what it stands for.
+        match job.spec.encoding() {
             JobSpec::Transcode(chunk) => self.validate_chunk(chunk, parts, &progress).await,
             JobSpec::Audio(sound) => self.validate_sound(sound, parts, &progress).await,
             _ => Err(not_media(&job)),

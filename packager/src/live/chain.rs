@@ -6,9 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use framemill_schemas::live::{Commit, Committed, Timeline};
 use serde::{Deserialize, Serialize};
 
-/// Most numbers that may be missing between two commits and are still waited for: they are declared
-/// gaps in the end. A longer hole is a time in which the channel was off, and cuts the past off.
-pub const HOLE_MAX: u64 = 32;
+// A hole that is longer than these numbers cuts the past off.
+pub use framemill_schemas::live::HOLE_MAX;
 
 /// What is published of a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,6 +38,8 @@ pub fn plan(stage: &Stage, edition: &Edition) -> Option<Index> {
 
 #[cfg(test)]
 mod tests {
+    use framemill_schemas::live::Folded;
+
     use super::*;
     use crate::live::{
         sample::{FIRST, commits, edition, stage, timeline, timelines},
@@ -72,6 +74,10 @@ mod tests {
         while let Some(index) = plan(&folding, &edition(60, 0)) {
             let again = Index::read(&serde_json::to_vec(&index).unwrap()).unwrap();
             assert_eq!(again, index);
+            // Others read the same in it.
+            let folded = Folded::read(&serde_json::to_vec(&index).unwrap()).unwrap();
+            assert_eq!((folded.first, folded.end, &folded.timelines), (index.first, index.end, &index.timelines));
+            assert_eq!(folded.commits, index.commits);
             entries.extend(index.replay());
             let breaks = entries.last().unwrap().mark.breaks;
             let next = framemill_schemas::live::Timelines { floor: index.end, breaks, ..folding.timelines().clone() };

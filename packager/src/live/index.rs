@@ -3,15 +3,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use framemill_schemas::live::{Commit, Timeline};
+use framemill_schemas::live::{Commit, FOLDED_VERSION, Timeline};
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Entry, Logged, Mark, Root, chain};
 
 /// Format of indexes written by this version, and the newest it reads.
-pub const INDEX_VERSION: u32 = 1;
-/// Name of the folder of a channel's indexes, below its own.
-const FOLDER: &str = "index";
+pub const INDEX_VERSION: u32 = FOLDED_VERSION;
+
+pub use framemill_schemas::live::{folded_first as first_of, folded_folder as folder};
 
 /// A stretch of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,17 +54,7 @@ impl Index {
     }
 }
 
-/// Folder of a channel's indexes, with its slash. `channel` is the channel's own.
-pub fn folder(channel: &str) -> String {
-    format!("{channel}/{FOLDER}/")
-}
-
 /// Key of the index that begins with a number.
 pub fn key(channel: &str, first: u64) -> String {
-    format!("{channel}/{FOLDER}/{first}.json")
-}
-
-/// The number that the index with this key begins with.
-pub fn first_of(key: &str) -> Option<u64> {
-    key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()
+    format!("{}{first}.json", folder(channel))
 }

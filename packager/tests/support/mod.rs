@@ -278,5 +278,6 @@ pub fn sound_of(title: &Title) -> AudioSpec {
         codec: AudioCodec::Aac,
         channels: rendition.channels,
         bitrate_kbps: rendition.bitrate_kbps,
+        lead_ticks: 0,
     }
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::*;
 
+mod archive;
 mod repair;
 
 const LADDER: &str = "
@@ -57,6 +58,7 @@ fn asset() -> AssetRecord {
         repaired_ms: 0,
         anew: 0,
         shown: None,
+        cut: None,
     }
 }
 
@@ -133,7 +135,7 @@ impl<F: Fn(&JobSummary) -> Fate> World<F> {
             Action::Revive(id) => self.change(id, |job| job.state = JobState::Ready),
             Action::GoOn => self.asset.failure = None,
             Action::Size => self.asset.slots = 2,
-            // Of repairs, which have tests of their own.
+            // Of repairs and of spans of channels, which have tests of their own.
             Action::Seed | Action::Fail(_) | Action::Anew(_) | Action::Publish(_) => self.end = Some(action),
         }
     }
@@ -199,6 +201,7 @@ fn summary(asset: &AssetRecord, job: NewJob) -> JobSummary {
         id: job.id,
         key: framemill_schemas::key::job_key(&job.spec, job.round),
         kind: job.spec.kind(),
+        carries: matches!(job.spec, JobSpec::Carry(_)),
         unit: job.unit,
         round: job.round,
         generation: asset.generation.number,

@@ -15,8 +15,10 @@ use framemill_schemas::{
     job::{JobKind, JobState},
     ladder::AudioCodec,
     lane::Lane,
+    live::ArchiveView,
     object::{MASTER_PLAYLIST, MPD, asset_folder},
     probe::Probe,
+    source::Source,
 };
 
 use crate::{
@@ -250,7 +252,26 @@ pub fn asset_view(asset: &AssetRecord, jobs: &[Arc<JobSummary>]) -> AssetView {
             failure: repair.failure.clone(),
         }),
         trace: asset.trace.id().map(str::to_owned),
+        archive: archive_view(asset),
     }
+}
+
+/// What it keeps of a channel.
+fn archive_view(asset: &AssetRecord) -> Option<ArchiveView> {
+    let (Some(cut), Source::Channel { tenant, channel, first, last }) = (&asset.cut, &asset.source) else {
+        return None;
+    };
+    Some(ArchiveView {
+        channel_id: channel.clone(),
+        tenant: tenant.clone(),
+        first: *first,
+        last: *last,
+        from_ms: cut.from_ms,
+        to_ms: cut.to_ms,
+        segments: cut.segments(),
+        left_out_segments: cut.left_out.iter().map(|left_out| left_out.segments).sum(),
+        left_out: cut.left_out.clone(),
+    })
 }
 
 /// What validation says of an asset; `None` before it has said anything.

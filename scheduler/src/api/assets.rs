@@ -28,8 +28,9 @@ use super::{
 };
 use crate::{
     access::Caller,
+    archive::Refusal,
     clock::now_ms,
-    ops::{self, Accepted, CheckParts, OpError, SubmitParts},
+    ops::{self, Accepted, CheckParts, OpError, SubmitParts, Submitted},
 };
 
 /// Longest idempotency key.
@@ -46,10 +47,22 @@ impl From<OpError> for ApiError {
             OpError::OtherBody => Self::new(Kind::IdempotencyConflict, error.to_string()),
             OpError::Removed(_) => Self::new(Kind::Gone, error.to_string()),
             OpError::Full(full) => Self::new(Kind::Full, full.to_string()),
+            OpError::Span(ref refusal) => Self::new(span_kind(refusal), error.to_string()),
+            OpError::SpanGone(..) => Self::new(Kind::SpanNotKept, error.to_string()),
             OpError::Reading => Self::new(Kind::Unavailable, error.to_string()),
             OpError::Records(error) => error.into(),
             OpError::Store(error) => error.into(),
         }
+    }
+}
+
+const fn span_kind(refusal: &Refusal) -> Kind {
+    match refusal {
+        Refusal::InFuture(_) => Kind::SpanInFuture,
+        Refusal::NotKept { .. } => Kind::SpanNotKept,
+        Refusal::Empty => Kind::SpanEmpty,
+        Refusal::TooLong(_) | Refusal::InPieces => Kind::SpanTooLong,
+        Refusal::Changes(_) => Kind::SpanChanges,
     }
 }
 
@@ -98,15 +111,19 @@ pub async fn submit(
         owner: caller.tenant.as_ref(),
         gate: &state.gate,
     };
-    let submitted = ops::submit(&state.queue, parts).await?;
+    Ok(submitted(&state, &ops::submit(&state.queue, parts).await?))
+}
+
+/// The answer to a submission.
+pub(super) fn submitted(state: &ApiState, submitted: &Submitted) -> Response {
     let location = format!("/v1/assets/{}", submitted.asset.id);
-    let mut response = (StatusCode::ACCEPTED, Json(view(&state, &submitted.asset))).into_response();
+    let mut response = (StatusCode::ACCEPTED, Json(view(state, &submitted.asset))).into_response();
     let location = HeaderValue::from_str(&location).expect("an id is plain text");
     response.headers_mut().insert(header::LOCATION, location);
     if submitted.accepted == Accepted::Before {
         response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     }
-    Ok(response)
+    response
 }
 
 /// Refuses rungs that no worker of the farm can encode: their jobs would wait for ever. While no
@@ -128,7 +145,7 @@ pub(super) fn check_encoders(
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()));
     let detail = format!("Idempotency-Key is not 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters of ASCII; use a UUID");
@@ -248,7 +265,8 @@ pub async fn cancel(
     params(("id" = AssetId, Path)),
     responses(
         (status = 202, description = "The asset, accepted again", body = AssetView),
-        (status = 409, description = "It is being made, published or being removed", body = Problem,
+        (status = 409, description = "It is being made, published or being removed; or it is kept of a channel whose \
+            segments have left the store", body = Problem,
             content_type = "application/problem+json"),
         Problems,
     )
@@ -258,6 +276,7 @@ pub async fn retry(
     Operator(caller): Operator,
     AssetPath(id): AssetPath,
 ) -> Result<(StatusCode, Json<AssetView>), ApiError> {
+    ops::check_kept(&state.queue, &state.store, id, |tenant| caller.sees(tenant)).await?;
     let asset = ops::retry(&state.queue, id, |tenant| caller.sees(tenant)).await?;
     Ok((StatusCode::ACCEPTED, Json(view(&state, &asset))))
 }

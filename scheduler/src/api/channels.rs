@@ -5,23 +5,23 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     Json,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use framemill_schemas::{
-    api::{Page, Problem},
+    api::{AssetView, Page, Problem},
     field_error::FieldError,
     ids::{ChannelId, Tenant},
     live::{
-        ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelRecord, ChannelState, ChannelView,
-        CheckedChannel, Diagnosis, Replica,
+        ArchiveRequest, ChannelChange, ChannelDetail, ChannelDocument, ChannelPut, ChannelRecord, ChannelState,
+        ChannelView, CheckedChannel, Diagnosis, Replica,
     },
 };
 use serde::Deserialize;
 
 use super::{
     ApiState,
-    assets::{check_encoders, tenant_for},
+    assets::{check_encoders, idempotency_key, submitted, tenant_for},
     channel_view::{Moment, detail, view_of},
     cursor::page,
     extract::{JsonBody, NamePath, Query},
@@ -34,7 +34,7 @@ use crate::{
     diagnose::diagnose,
     failover::lane_of,
     on_air,
-    ops::channel as ops,
+    ops::{ArchiveParts, archive as archive_span, channel as ops},
     view::{ChannelEntry, View},
 };
 
@@ -289,6 +289,51 @@ pub async fn remove(
     let found = find(&state, &caller, &name, query.tenant).await?;
     let retired = ops::retire(&state.queue, &found.record.tenant, &found.record.id).await?;
     Ok(accepted(&retired))
+}
+
+/// Keep a span of a channel as a title.
+///
+/// Its segments are copied as they are: nothing is encoded again. The span is rounded outwards to whole
+/// segments. Gaps and filler in it are left out, and the answer says where.
+#[utoipa::path(
+    post,
+    operation_id = "channels_archive",
+    path = "/v1/channels/{id}/archive",
+    tag = "channels",
+    params(
+        ("id" = ChannelId, Path),
+        OwnerQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "As for a submission"),
+    ),
+    request_body = ArchiveRequest,
+    responses(
+        (status = 202, description = "Accepted; `Location` is the asset's address", body = AssetView),
+        (status = 409, description = "The span is not over, not kept, empty or too long; it changes, and the answer says \
+            where to split it; or the idempotency key was used with another body", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 410, description = "What the idempotency key stood for was removed", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "Every fault of the body, each with a JSON pointer", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 429, description = "The farm or the tenant has as many assets in the making as it takes; \
+            `Retry-After` says when to come back", body = Problem, content_type = "application/problem+json"),
+        Problems,
+    )
+)]
+pub async fn archive(
+    State(state): State<ApiState>,
+    Operator(caller): Operator,
+    NamePath(name): NamePath,
+    Query(query): Query<OwnerQuery>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let idempotency_key = idempotency_key(&headers)?;
+    let found = find(&state, &caller, &name, query.tenant).await?;
+    let asked = ArchiveRequest::check(body.value).map_err(ApiError::invalid)?;
+    let gate = &state.gate;
+    let parts = ArchiveParts { channel: &found.record, asked, body: &body.text, idempotency_key, gate };
+    Ok(submitted(&state, &archive_span(&state.queue, &state.store, parts).await?))
 }
 
 fn accepted(channel: &ChannelRecord) -> (StatusCode, Json<ChannelView>) {

@@ -153,6 +153,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(channels::start))
         .routes(routes!(channels::stop))
         .routes(routes!(channels::diagnose_one))
+        .routes(routes!(channels::archive))
         .routes(routes!(events::of_asset))
         .routes(routes!(events::all))
         .routes(routes!(jobs::list))

@@ -49,6 +49,16 @@ pub enum Kind {
     Conflict,
     /// The key was used with another body.
     IdempotencyConflict,
+    /// The span of a channel is not over yet.
+    SpanInFuture,
+    /// The channel does not keep the span, or not any more.
+    SpanNotKept,
+    /// Nothing was published in the span.
+    SpanEmpty,
+    /// The span is more than a title may have.
+    SpanTooLong,
+    /// The span is of two kinds.
+    SpanChanges,
     /// It was there, and was removed.
     Gone,
     /// More than is taken.
@@ -90,6 +100,11 @@ impl Kind {
             Self::IdempotencyConflict => {
                 ("idempotency-conflict", StatusCode::CONFLICT, "The idempotency key was used for another body")
             }
+            Self::SpanInFuture => ("span-in-future", StatusCode::CONFLICT, "The span is not over"),
+            Self::SpanNotKept => ("span-not-kept", StatusCode::CONFLICT, "The span is not kept"),
+            Self::SpanEmpty => ("span-empty", StatusCode::CONFLICT, "Nothing was published in the span"),
+            Self::SpanTooLong => ("span-too-long", StatusCode::CONFLICT, "The span is too long for a title"),
+            Self::SpanChanges => ("span-changes", StatusCode::CONFLICT, "The span has to be split"),
             Self::Gone => ("gone", StatusCode::GONE, "It was removed"),
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
             Self::UnsupportedMediaType => {

@@ -1,5 +1,7 @@
 //! `POST /v1/assets/{id}/check`.
 
+use std::collections::BTreeSet;
+
 use framemill_queue::Queue;
 use framemill_schemas::{
     api::Checked,
@@ -8,11 +10,13 @@ use framemill_schemas::{
     ids::{AssetId, Tenant},
     index::GenerationIndex,
     object::{StoredObject, generation_folder},
+    spec::JobSpec,
 };
 use framemill_storage::Store;
 
 use super::{CAS_TRIES_MAX, Decision, OpError, asset_event, change_asset, generation, now_ms, refuse};
 use crate::{
+    archive,
     fold::{self, FoldError},
     repair::{begin, outdated},
     stored::{self, Damage},
@@ -108,23 +112,40 @@ pub async fn check(queue: &Queue, store: &Store, opened: Opened, parts: CheckPar
     let mut checks: Vec<String> = stored::CHECKS.map(str::to_owned).into();
     checks.extend(parts.deep.then(|| stored::DIGEST.to_owned()));
     let frames = index.package.grid.frames;
-    let report = Report { v: 1, state: ReportState::of(&findings), frames, checks, findings };
+    let mut report = Report { v: 1, state: ReportState::of(&findings), frames, checks, findings };
     let mut repair = None;
     if report.state == ReportState::Failed {
         if parts.repair {
             units.extend(outdated(&asset, &index));
         }
+        let lost = if parts.repair { lost(store, &asset, &units).await? } else { None };
+        let repairs = parts.repair && lost.is_none();
+        report.findings.extend(lost);
         let now_ms = now_ms();
         let decide = |asset: &AssetRecord, revision| {
             let asset = damaged(asset, &report, revision, now_ms);
             let Some(asset) = asset else { return Ok(Decision::Already) };
-            let begun = parts.repair.then(|| begin(&asset, &object, units.clone(), generation, now_ms)).flatten();
+            let begun = repairs.then(|| begin(&asset, &object, units.clone(), generation, now_ms)).flatten();
             Ok(Decision::Change(Box::new(begun.unwrap_or(asset))))
         };
         let after = change_asset(queue, asset.id, |_| true, decide).await?;
         repair = after.repairing().map(|repair| repair.generation.clone());
     }
     Ok(Checked { report, repair })
+}
+
+/// Why damaged units cannot be made again: what they were copied from has left the store.
+async fn lost(store: &Store, asset: &AssetRecord, units: &BTreeSet<String>) -> Result<Option<Finding>, OpError> {
+    let Some(cut) = &asset.cut else { return Ok(None) };
+    let plan = archive::plan(asset, cut);
+    for unit in units {
+        let Some(JobSpec::Archive(spec)) = plan.parts.get(unit).map(|part| &part.spec) else { continue };
+        if !archive::is_kept(store, cut, &spec.stretches).await? {
+            let measured = format!("{} is not kept any more: it cannot be mended", asset.source);
+            return Ok(Some(Finding::error("span-not-kept", unit, measured, "segments to copy it from again")));
+        }
+    }
+    Ok(None)
 }
 
 /// Takes a published asset; returns it as it is, with `asset.damaged` to be sent.

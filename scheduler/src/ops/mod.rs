@@ -5,6 +5,7 @@
 //! Never here: HTTP, roles, and what follows from a transition. The driver looks at the records
 //! and does the rest.
 
+mod archive;
 mod cancel;
 pub(crate) mod channel;
 mod check;
@@ -26,6 +27,7 @@ use framemill_schemas::{
 use framemill_storage::StoreError;
 use uuid::Uuid;
 
+pub use archive::{ArchiveParts, archive, check_kept};
 pub use cancel::{cancel, stop_jobs};
 pub use check::{CheckParts, check, open as open_check};
 pub use drop_dead::drop_dead;
@@ -33,9 +35,9 @@ pub(crate) use redrive::job_event;
 pub use redrive::{may_redrive, redrive};
 pub use remove::remove;
 pub use retry::retry;
-pub use submit::{Accepted, SubmitParts, submit};
+pub use submit::{Accepted, SubmitParts, Submitted, submit};
 
-use crate::{clock::now_ms, gate::Full};
+use crate::{archive::Refusal, clock::now_ms, gate::Full};
 
 /// How often a compare-and-set is tried again when somebody else was faster. Every loss means that
 /// another change went through, and an asset sees few of them at a time.
@@ -68,6 +70,15 @@ pub enum OpError {
     /// A bound of open work is reached; the text has the mend.
     #[error(transparent)]
     Full(#[from] Full),
+    /// A span that cannot be kept.
+    #[error(transparent)]
+    Span(#[from] Refusal),
+    /// What a title was copied from is not there any more.
+    #[error(
+        "the asset {0} cannot be made again: it is copied from {1}, whose segments have left the store; keep another \
+         span of the channel, or submit a recording of it"
+    )]
+    SpanGone(AssetId, String),
     /// The records are still being read.
     #[error("the records are still being read; try again in a moment")]
     Reading,

@@ -31,7 +31,7 @@ fn decide(asset: &AssetRecord, generation: Generation, revision: u64, now_ms: i6
                 state: AssetState::Accepted,
                 generation,
                 slots: 0,
-                v: AssetRecord::version_for(&[]),
+                v: AssetRecord::version_for(&asset.source, &[]),
                 hardware: Vec::new(),
                 failure: None,
                 ended_ms: 0,

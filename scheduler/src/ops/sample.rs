@@ -41,6 +41,7 @@ pub(crate) fn asset(state: AssetState) -> AssetRecord {
         repaired_ms: 0,
         anew: 0,
         shown: None,
+        cut: None,
     }
 }
 

@@ -7,14 +7,22 @@ use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     field_error::FieldError,
     ids::{AssetId, Tenant},
+    ladder::Ladder,
+    lane::Priority,
+    live::Cut,
     source::Source,
     submission::CheckedSubmission,
+    trace::TraceContext,
 };
 use framemill_telemetry::span;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{OpError, asset_event, generation, idempotency::Key, now_ms};
+use super::{
+    OpError, asset_event, generation,
+    idempotency::{Found, Key},
+    now_ms,
+};
 use crate::gate::Gate;
 
 /// Folders of the farm's own bucket that hold a tenant's objects, each in one of its own.
@@ -77,45 +85,93 @@ pub async fn submit(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, 
 
 async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, OpError> {
     let key = parts.idempotency_key.map(|key| Key::new(queue, &parts.tenant, key, parts.body));
-    let mut id = None;
-    if let Some(key) = &key
-        && let Some(found) = key.find().await?
-    {
-        // Before the source is looked at: it may have gone since, and the answer stays the same.
-        // Before the gate too: nothing new is asked for.
-        match queue.assets().get(&found.asset.to_string()).await? {
-            Some((asset, _)) if asset.state != AssetState::Doomed => {
-                key.mark_created(found).await;
-                return Ok(Submitted { asset, accepted: Accepted::Before });
-            }
-            None if !found.created => id = Some(found),
-            Some(_) | None => return Err(OpError::Removed(found.asset)),
-        }
-    }
+    // Before the source is looked at: it may have gone since, and the answer stays the same.
+    // Before the gate too: nothing new is asked for.
+    let found = match earlier(queue, key.as_ref()).await? {
+        Earlier::Asset(asset) => return Ok(Submitted { asset: *asset, accepted: Accepted::Before }),
+        Earlier::None(found) => found,
+    };
     check_owner(&parts.submission.source, parts.bucket, parts.owner).map_err(|fault| OpError::Refused(vec![fault]))?;
     let source =
         resolve(parts.submission.source, parts.folders).await.map_err(|fault| OpError::Refused(vec![fault]))?;
-    if !parts.gate.ready().await {
-        return Err(OpError::Reading);
-    }
-    let wanted = id.map_or_else(new_id, |found| found.asset);
-    let ticket = parts.gate.admit(wanted, &parts.tenant)?;
-    let reserved = match (id, &key) {
-        (None, Some(key)) => Some(key.reserve(wanted).await?),
-        (found, _) => found,
-    };
-    let id = reserved.map_or(wanted, |reserved| reserved.asset);
-    let span = tracing::Span::current();
-    span.record("asset", tracing::field::display(id));
-
-    let now_ms = now_ms();
-    let mut asset = AssetRecord {
-        v: AssetRecord::version_for(&[]),
-        id,
+    let draft = Draft {
         tenant: parts.tenant,
         source,
         ladder: parts.submission.ladder,
         priority: parts.submission.priority,
+        cut: None,
+        trace: span::context(&tracing::Span::current()),
+    };
+    accept(queue, parts.gate, key.as_ref(), found, draft).await
+}
+
+/// What an idempotency key stands for.
+pub(super) enum Earlier {
+    /// This asset.
+    Asset(Box<AssetRecord>),
+    /// None yet; an id may be reserved.
+    None(Option<Found>),
+}
+
+/// Looks what a key stands for. Guards: not for an asset that was removed.
+pub(super) async fn earlier(queue: &Queue, key: Option<&Key>) -> Result<Earlier, OpError> {
+    let Some(key) = key else { return Ok(Earlier::None(None)) };
+    let Some(found) = key.find().await? else { return Ok(Earlier::None(None)) };
+    match queue.assets().get(&found.asset.to_string()).await? {
+        Some((asset, _)) if asset.state != AssetState::Doomed => {
+            key.mark_created(found).await;
+            Ok(Earlier::Asset(Box::new(asset)))
+        }
+        None if !found.created => Ok(Earlier::None(Some(found))),
+        Some(_) | None => Err(OpError::Removed(found.asset)),
+    }
+}
+
+/// An asset before it has an id.
+pub(super) struct Draft {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Where it comes from.
+    pub source: Source,
+    /// Its ladder.
+    pub ladder: Ladder,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Where its segments lie, where it is kept of a channel.
+    pub cut: Option<Box<Cut>>,
+    /// Root of its trace.
+    pub trace: TraceContext,
+}
+
+/// Takes a draft and what its key reserved; returns the asset, accepted.
+/// Guards: the gate lets it in.
+pub(super) async fn accept(
+    queue: &Queue,
+    gate: &Gate,
+    key: Option<&Key>,
+    found: Option<Found>,
+    draft: Draft,
+) -> Result<Submitted, OpError> {
+    if !gate.ready().await {
+        return Err(OpError::Reading);
+    }
+    let wanted = found.map_or_else(new_id, |found| found.asset);
+    let ticket = gate.admit(wanted, &draft.tenant)?;
+    let reserved = match (found, key) {
+        (None, Some(key)) => Some(key.reserve(wanted).await?),
+        (found, _) => found,
+    };
+    let id = reserved.map_or(wanted, |reserved| reserved.asset);
+    tracing::Span::current().record("asset", tracing::field::display(id));
+
+    let now_ms = now_ms();
+    let mut asset = AssetRecord {
+        v: AssetRecord::version_for(&draft.source, &[]),
+        id,
+        tenant: draft.tenant,
+        source: draft.source,
+        ladder: draft.ladder,
+        priority: draft.priority,
         state: AssetState::Accepted,
         generation: generation(1),
         slots: 0,
@@ -124,13 +180,14 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
         published: None,
         collected: 0,
         unsent: Vec::new(),
-        trace: span::context(&span),
+        trace: draft.trace,
         submitted_ms: now_ms,
         ended_ms: 0,
         repair: None,
         repaired_ms: 0,
         anew: 0,
         shown: None,
+        cut: draft.cut,
     };
     let event = asset_event(&asset, "accepted", 0, now_ms);
     asset.unsent.push(event);
@@ -150,7 +207,7 @@ async fn submit_in(queue: &Queue, parts: SubmitParts<'_>) -> Result<Submitted, O
     if id == wanted {
         ticket.used();
     }
-    if let (Some(key), Some(reserved)) = (&key, reserved) {
+    if let (Some(key), Some(reserved)) = (key, reserved) {
         key.mark_created(reserved).await;
     }
     Ok(created)

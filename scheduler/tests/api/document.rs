@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::farm::Farm;
 
 /// What the contract promises.
-const OPERATIONS: [(&str, &str); 40] = [
+const OPERATIONS: [(&str, &str); 41] = [
     ("post", "/v1/assets"),
     ("get", "/v1/assets"),
     ("get", "/v1/assets/{id}"),
@@ -21,6 +21,7 @@ const OPERATIONS: [(&str, &str); 40] = [
     ("post", "/v1/channels/{id}/start"),
     ("post", "/v1/channels/{id}/stop"),
     ("get", "/v1/channels/{id}/diagnose"),
+    ("post", "/v1/channels/{id}/archive"),
     ("get", "/v1/jobs"),
     ("get", "/v1/jobs/{id}"),
     ("post", "/v1/jobs/{id}/retry"),

@@ -101,7 +101,7 @@ impl Hands {
                 self.put(job, &format!("{}/{REPORT}", spec.package.folder), body.into()).await;
                 JobOutput::Validation(report)
             }
-            JobSpec::Live(_) => unreachable!("titles have no such job"),
+            JobSpec::Live(_) | JobSpec::Archive(_) => unreachable!("titles that are encoded have no such job"),
             JobSpec::Carry(spec) => {
                 let index = self.store.get(&spec.index.key).await.unwrap().unwrap();
                 let index: GenerationIndex = serde_json::from_slice(&index.body).unwrap();

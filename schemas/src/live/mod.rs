@@ -4,9 +4,11 @@
 //! A channel's numbers count segments; each is committed once, as a segment, as filler or as a gap,
 //! and never changes afterwards.
 
+mod archive;
 mod channel;
 mod commit;
 mod document;
+mod folded;
 mod names;
 mod sampled;
 mod schedule;
@@ -15,11 +17,16 @@ mod status;
 mod timeline;
 mod view;
 
+pub use archive::{
+    ArchiveRequest, ArchiveView, CheckedArchive, Cut, LeftOut, LeftOutWhy, Moment, SPAN_SEGMENTS_MAX, STRETCHES_MAX,
+    Stretch,
+};
 pub use channel::{CHANNEL_VERSION, ChannelRecord, ChannelState, Edition, Replica, Upkeep, Wanted};
 pub use commit::{COMMIT_VERSION, Commit, Committed, Flaw, TrackCommit};
 pub use document::{
     Access, CHANNEL_BYTES_MAX, ChannelDocument, CheckedChannel, Observability, REDUNDANCY_MAX, SourceDocument,
 };
+pub use folded::{FOLDED_VERSION, Folded, HOLE_MAX, folded_first, folded_folder};
 pub use names::{
     CHANNELS, LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key,
     segment_key,

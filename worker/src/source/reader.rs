@@ -118,6 +118,12 @@ impl SourceReader {
             Source::Path(path) => parts.open_file(path.clone()).await?,
             Source::Http(address) => parts.open_http(&shown, address).await?,
             Source::S3 { bucket, key } => parts.open_object(&shown, bucket, key).await?,
+            // Its segments are copied by packagers, and never read as a source.
+            Source::Channel { .. } => {
+                let reason = format!("{shown} came to a worker, which encodes nothing of a channel's past");
+                return Err(Failure::new(Class::Bug, "wrong-role", reason)
+                    .mend("run schedulers, workers and packagers of one version"));
+            }
         };
         if expect_identity.is_some_and(|expected| expected != found.identity) {
             return Err(fault::changed(&shown));
