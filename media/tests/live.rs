@@ -230,6 +230,26 @@ async fn a_wrap_of_the_timestamps_is_not_seen() {
     }
 }
 
+/// As a file that is played round and round: the sound of each round begins a little before that of the last ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_whose_timestamps_step_back_a_little_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let rate = Ratio::parse("25/1").unwrap();
+    let round = |start: u32| stream("25/1", SECONDS * 25, 700_000 + u64::from(start * 90_000), folder.path());
+    let tape = taped(&[round(0), round(SECONDS)].concat());
+    for tools in toolchains().await {
+        let timeline = timeline(&tools, &tape, rate).await;
+        let made = replica(&tools, &timeline, &tape, timeline.first).await;
+        let segments = &made.segments[&2];
+        assert!(segments.len() as u32 >= SECONDS * 2 / 2 - 2, "{} numbers of sound", segments.len());
+        for (number, segment) in segments {
+            let alone = [&made.inits[&2][..], segment].concat();
+            let loud = support::loudest(&alone, folder.path());
+            assert!(loud > 1000, "number {number} is silent on {}: {loud}", tools.version());
+        }
+    }
+}
+
 /// The negative control: keyframes forced by the time since each encoder's own start.
 #[tokio::test(flavor = "multi_thread")]
 async fn keyframes_by_the_usual_expression_do_not_align() {

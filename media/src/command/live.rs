@@ -175,10 +175,12 @@ fn sound(timeline: &Timeline, feed: Feed, sound_start: i64, pipes: &Pipes) -> St
     let mut chain = match feed {
         // From its first sample on, sound is as long as its time: what is missing is filled in, and what is too
         // much is cut. So samples can be counted, and no rounding of a timestamp moves a frame off its grid.
+        // The first resampler follows a clock that drifts, the second begins at the sample. One that did both would,
+        // in ffmpeg 5.1, begin again at its first sample with the first drift, and put silence for all that was.
         Feed::Stream => {
             let pipe = pipes.quoted(pipes.tracks + 1);
             format!(
-                "[0:a:0]asetpts=PTS-{LEAD_S}/TB,aresample={AUDIO_RATE}:async=1000:first_pts={sound_start},\
+                "[0:a:0]asetpts=PTS-{LEAD_S}/TB,aresample={AUDIO_RATE}:async=1000,aresample={AUDIO_RATE}:async=1:first_pts={sound_start},\
                  silencedetect=n=-60dB:d={FLAW_S},ametadata=mode=print:direct=1:file={pipe},asetpts=N+({sound_start})"
             )
         }

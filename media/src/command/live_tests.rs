@@ -24,7 +24,7 @@ fn frames_are_counted_from_the_first_that_is_wanted() {
     );
     assert_eq!(
         graphs[1].1,
-        "[0:a:0]asetpts=PTS-60/TB,aresample=48000:async=1000:first_pts=-4000,silencedetect=n=-60dB:d=2,\
+        "[0:a:0]asetpts=PTS-60/TB,aresample=48000:async=1000,aresample=48000:async=1:first_pts=-4000,silencedetect=n=-60dB:d=2,\
          ametadata=mode=print:direct=1:file=pipe\\\\:103,asetpts=N+(-4000),asplit=1[h0]\
          ;[h0]aformat=sample_fmts=fltp:channel_layouts=stereo[a0]"
     );

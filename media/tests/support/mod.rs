@@ -161,6 +161,15 @@ pub fn decodes(stream: &[u8], folder: &std::path::Path) {
 
 /// Decodes a stream of sound strictly; how many samples came out.
 pub fn decoded_samples(stream: &[u8], folder: &std::path::Path) -> u64 {
+    decoded(stream, folder).len() as u64
+}
+
+/// Decodes a stream of sound strictly; how far its loudest sample is from nought, of 32768.
+pub fn loudest(stream: &[u8], folder: &std::path::Path) -> u16 {
+    decoded(stream, folder).into_iter().map(i16::unsigned_abs).max().unwrap_or_default()
+}
+
+fn decoded(stream: &[u8], folder: &std::path::Path) -> Vec<i16> {
     let path = written(stream, folder);
     let output = ffmpeg()
         .args(["-xerror", "-err_detect", "explode", "-i"])
@@ -169,7 +178,7 @@ pub fn decoded_samples(stream: &[u8], folder: &std::path::Path) -> u64 {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout.len() as u64 / 2
+    output.stdout.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect()
 }
 
 /// When each fragment of a fragmented MP4 starts, in its own ticks.
