@@ -14,7 +14,7 @@ use framemill_media::{
     encode::Via,
     live::{
         LiveInput, LiveOutput, LiveRun, Tape, TsItem, TsReader, Wanted, distance, filler,
-        ingest::{self, Opening, describe},
+        ingest::{self, Opening, Patience, describe},
         run,
     },
 };
@@ -320,7 +320,8 @@ async fn pushed(tools: &Toolchain, key: &str, other: &str, folder: &Path) -> (Re
     };
     let (bytes, mut came) = mpsc::channel(4);
     let cancel = CancellationToken::new();
-    let listening = ingest::ingest(tools, &opening, bytes, Duration::from_secs(60), &cancel);
+    let patience = Patience { first: Duration::from_secs(60), stall: Duration::from_secs(10) };
+    let listening = ingest::ingest(tools, &opening, bytes, patience, &cancel);
     let pushing = async {
         let to = format!("rtmp://127.0.0.1:{port}/live/{other}");
         // Refused until the listener is there.

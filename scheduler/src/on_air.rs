@@ -57,7 +57,7 @@ mod tests {
 
     pub(crate) fn schedule(from: &str, until: &str) -> OnAir {
         let span = SpanDocument { from: Some(from.to_owned()), until: Some(until.to_owned()) };
-        OnAir::check(&[span], &mut Vec::new())
+        OnAir::check(&[span], 4000, &mut Vec::new())
     }
 
     #[test]

@@ -91,6 +91,15 @@ impl Opening {
     }
 }
 
+/// How long a source may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Before anything of it came: we may have to wait until somebody calls.
+    pub first: Duration,
+    /// From then on.
+    pub stall: Duration,
+}
+
 /// Reads a source until it ends, breaks, or `cancel`. An end of its own is no failure. Nothing of the
 /// address is in what is returned.
 ///
@@ -99,11 +108,11 @@ pub async fn ingest(
     tools: &Toolchain,
     opening: &Opening,
     bytes: mpsc::Sender<Bytes>,
-    stall: Duration,
+    patience: Patience,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let span = tracing::info_span!("ffmpeg", purpose = "ingest", ?opening);
-    let outcome = copy(tools, command::ingest(tools.ffmpeg(), opening), None, bytes, stall, cancel).instrument(span);
+    let outcome = copy(tools, command::ingest(tools.ffmpeg(), opening), None, bytes, patience, cancel).instrument(span);
     outcome.await.map_err(|failure| {
         let failure = failures::redact(failure, opening.url());
         opening.secret().map_or(failure.clone(), |secret| failures::redact(failure, secret))
@@ -119,7 +128,8 @@ pub async fn repack(
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let span = tracing::info_span!("ffmpeg", purpose = "repack");
-    copy(tools, command::repack(tools.ffmpeg()), Some(fragments), bytes, stall, cancel).instrument(span).await
+    let patience = Patience { first: stall, stall };
+    copy(tools, command::repack(tools.ffmpeg()), Some(fragments), bytes, patience, cancel).instrument(span).await
 }
 
 async fn copy(
@@ -127,7 +137,7 @@ async fn copy(
     args: Vec<std::ffi::OsString>,
     input: Option<mpsc::Receiver<Bytes>>,
     bytes: mpsc::Sender<Bytes>,
-    stall: Duration,
+    patience: Patience,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let start = Start {
@@ -150,9 +160,20 @@ async fn copy(
         let read = async {
             let mut buffer = BytesMut::with_capacity(READ_BYTES);
             let mut early = EARLY_CHUNKS;
+            let mut waiting = (patience.first > patience.stall).then(|| activity.hold());
             loop {
                 buffer.reserve(READ_BYTES);
-                let count = pipe.read_buf(&mut buffer).await.map_err(|error| {
+                let read = match waiting.take() {
+                    None => pipe.read_buf(&mut buffer).await,
+                    Some(_hold) => {
+                        tokio::time::timeout(patience.first, pipe.read_buf(&mut buffer)).await.map_err(|_| {
+                            let reason = format!("nobody has called for {} s", patience.first.as_secs());
+                            Failure::new(Class::Transient, "source-silent", reason)
+                                .mend("look at whoever is to call, and at the way here")
+                        })?
+                    }
+                };
+                let count = read.map_err(|error| {
                     Failure::new(Class::Transient, "ffmpeg-lost", format!("ffmpeg's output cannot be read: {error}"))
                 })?;
                 if count == 0 {
@@ -190,7 +211,7 @@ async fn copy(
         let (read, (), _) = tokio::join!(read, fed, child::lines(stdout, |_| true));
         read
     };
-    let ((), exit) = child.supervise(work, &activity, stall, cancel).await?;
+    let ((), exit) = child.supervise(work, &activity, patience.stall, cancel).await?;
     if exit.status.success() { Ok(()) } else { Err(failures::of_exit(exit.status, &exit.stderr)) }
 }
 

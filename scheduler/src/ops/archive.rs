@@ -4,7 +4,7 @@ use framemill_queue::Queue;
 use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     ids::{AssetId, Tenant},
-    live::{ChannelRecord, ChannelState, CheckedArchive, Wanted, channel_folder},
+    live::{ChannelRecord, CheckedArchive, channel_folder},
     source::Source,
 };
 use framemill_storage::Store;
@@ -77,8 +77,7 @@ async fn archive_in(queue: &Queue, store: &Store, parts: ArchiveParts<'_>) -> Re
 }
 
 fn span_of(channel: &ChannelRecord, asked: CheckedArchive, now_ms: i64) -> Span {
-    let off_air = channel.wanted != Wanted::Running && channel.state == ChannelState::Stopped;
-    Span { from_ms: asked.from_ms, to_ms: asked.to_ms, closed: off_air && asked.to_ms <= now_ms }
+    Span { from_ms: asked.from_ms, to_ms: asked.to_ms, closed: channel.is_off_air() && asked.to_ms <= now_ms }
 }
 
 /// Refuses to make a title anew whose channel has nothing left to copy from.
@@ -103,6 +102,8 @@ fn gone(asset: &AssetRecord) -> OpError {
 
 #[cfg(test)]
 mod tests {
+    use framemill_schemas::live::{ChannelState, Wanted};
+
     use super::*;
     use crate::ops::sample;
 
@@ -115,6 +116,9 @@ mod tests {
             // Its replicas may still finish a number.
             (Wanted::Stopped, ChannelState::Live, 5000, false),
             (Wanted::Running, ChannelState::Down, 5000, false),
+            // Its span is over.
+            (Wanted::Running, ChannelState::Scheduled, 5000, true),
+            (Wanted::Running, ChannelState::Scheduled, 4999, false),
         ] {
             let channel = ChannelRecord { state, ..sample::channel(wanted) };
             assert_eq!(span_of(&channel, asked, now_ms).closed, closed, "{wanted:?} {state:?} {now_ms}");

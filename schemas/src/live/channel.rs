@@ -174,7 +174,8 @@ pub struct ChannelRecord {
     pub edition: Edition,
     /// What is wanted of it.
     pub wanted: Wanted,
-    /// When it is on air while it is wanted running. No part of the edition: replicas know nothing of it.
+    /// When it is on air while it is wanted running. No part of the edition: another one changes
+    /// nothing that is encoded.
     #[serde(default, skip_serializing_if = "OnAir::is_empty")]
     pub on_air: OnAir,
     /// How it is.

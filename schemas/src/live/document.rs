@@ -179,7 +179,7 @@ impl ChannelDocument {
         check_range(&mut errors, "/return_after_s", self.return_after_s, 0..=RETURN_AFTER_S_MAX, "seconds");
         let alert = self.observability.alert_after_segment_gap_s;
         check_range(&mut errors, "/observability/alert_after_segment_gap_s", alert, 1..=3600, "seconds");
-        let on_air = OnAir::check(&self.on_air, &mut errors);
+        let on_air = OnAir::check(&self.on_air, segment_ms, &mut errors);
         for (index, region) in self.access.regions.iter().enumerate() {
             if region.len() != 2 || !region.bytes().all(|byte| byte.is_ascii_uppercase()) {
                 errors.push(FieldError::new(

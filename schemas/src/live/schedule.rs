@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::field_error::FieldError;
+use crate::{field_error::FieldError, live::HOLE_MAX};
 
 /// Most spans of a channel.
 pub const SPANS_MAX: usize = 64;
 /// Shortest time between two spans: a channel is put on air ahead of a span and may outlast one by some
 /// segments, so with less in between it would never be off.
 const PAUSE_MIN_MS: i64 = 120_000;
+/// The same in segments: so many numbers that nobody made are a time off the air and no gaps.
+const PAUSE_MIN_NUMBERS: i64 = HOLE_MAX as i64 + 2;
 /// How a time is written.
 const MEND: &str = "write 2026-11-29T18:00:00Z, or with an offset: 2026-11-29T19:00:00+01:00";
 
@@ -67,7 +69,8 @@ pub struct OnAir(Vec<Span>);
 
 impl OnAir {
     /// Checks what a user wrote; every fault goes into `errors`, below `/on_air`.
-    pub fn check(spans: &[SpanDocument], errors: &mut Vec<FieldError>) -> Self {
+    pub fn check(spans: &[SpanDocument], segment_ms: u32, errors: &mut Vec<FieldError>) -> Self {
+        let pause_ms = PAUSE_MIN_MS.max(PAUSE_MIN_NUMBERS * i64::from(segment_ms));
         if spans.len() > SPANS_MAX {
             let detail = format!("{} spans", spans.len());
             let mend = format!("list up to {SPANS_MAX}; what is past may go");
@@ -102,8 +105,8 @@ impl OnAir {
         for pair in checked.windows(2) {
             let ((_, before), (index, after)) = (pair[0], pair[1]);
             let apart_ms = before.until_ms.zip(after.from_ms).map(|(until, from)| from.saturating_sub(until));
-            if apart_ms.is_some_and(|apart| apart < PAUSE_MIN_MS) {
-                let detail = format!("it begins less than {} s after the one before ends", PAUSE_MIN_MS / 1000);
+            if apart_ms.is_some_and(|apart| apart < pause_ms) {
+                let detail = format!("it begins less than {} s after the one before ends", pause_ms.div_euclid(1000));
                 let mend = "list spans by time, and make one of two that meet";
                 errors.push(FieldError::new(format!("/on_air/{index}/from"), detail, mend));
             }
@@ -184,7 +187,7 @@ mod tests {
 
     fn check(spans: &[SpanDocument]) -> Result<OnAir, Vec<String>> {
         let mut errors = Vec::new();
-        let checked = OnAir::check(spans, &mut errors);
+        let checked = OnAir::check(spans, 4000, &mut errors);
         if errors.is_empty() { Ok(checked) } else { Err(errors.into_iter().map(|error| error.pointer).collect()) }
     }
 

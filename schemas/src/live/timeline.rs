@@ -226,6 +226,12 @@ impl Timelines {
         self.all.iter().rfind(|timeline| timeline.id == id)
     }
 
+    /// The first number of the one that follows the one with this id.
+    pub fn first_after(&self, id: u32) -> Option<u64> {
+        let at = self.all.iter().position(|timeline| timeline.id == id)?;
+        self.all.get(at + 1).map(|next| next.first)
+    }
+
     /// The one that a number belongs to.
     pub fn of(&self, number: u64) -> Option<&Timeline> {
         self.all.iter().rfind(|timeline| timeline.first <= number)

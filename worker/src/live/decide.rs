@@ -91,6 +91,8 @@ pub(super) struct Facts<'a> {
     pub orphaned: bool,
     /// Whether this replica encodes on another engine than the last timeline.
     pub other_engine: bool,
+    /// The first number that nobody has committed.
+    pub free: u64,
     pub now_ms: i64,
 }
 
@@ -104,9 +106,11 @@ pub(super) fn turn(facts: &Facts<'_>) -> Option<Turn> {
         let fitting = kept.filter(|kept| seen.get(*kept).is_some_and(|seen| fits(last, seen, facts.now_ms)));
         return match fitting {
             // On the same clock nothing is missing in between.
-            Some(source) => Some(Turn { source, begin: Begin::Ahead, why: Why::Edition }),
+            Some(source) if goes_on(last, facts) => Some(Turn { source, begin: Begin::Ahead, why: Why::Edition }),
             // Until the other source is there, the one before goes on.
             None => best(seen).and_then(|source| soon(seen, source, Why::Edition, facts.peer_is_fine)),
+            // It was changed off air: nothing goes on until then.
+            Some(source) => now(seen, source, Why::Edition),
         };
     }
     let current = last.source as usize;
@@ -132,6 +136,13 @@ pub(super) fn turn(facts: &Facts<'_>) -> Option<Turn> {
         return best(seen).and_then(|source| after(seen, source, Why::Lost));
     }
     None
+}
+
+/// Whether the last timeline is being published: its numbers reach near the present.
+fn goes_on(last: &Timeline, facts: &Facts<'_>) -> bool {
+    let late_ms = if last.origin.kind == LiveSourceKind::Hls { APART_IN_SEGMENTS_MS } else { APART_MS };
+    let behind_ms = facts.now_ms - last.time_ms(facts.free.max(last.first)).start;
+    behind_ms <= late_ms + 4 * i64::try_from(last.segment_ms()).unwrap_or_default()
 }
 
 /// The best source that is there.

@@ -94,6 +94,7 @@ fn a_timeline_is_made_only_where_one_is_necessary() {
     let jumped = seen(&timeline, now_ms, 500_000);
     let next = edition(2, &[MAIN]);
     let moved = edition(2, &[BACKUP]);
+    let free = timeline.number_of(frame_at_ms(now_ms, timeline.clock.rate).cast_signed()) - 1;
     type Case<'a> = (&'a str, &'a Edition, Option<&'a Timeline>, Vec<Seen>, bool, Option<(usize, Why)>);
     let cases: Vec<Case<'_>> = vec![
         ("none yet", &one, None, vec![good.clone()], false, Some((0, Why::First))),
@@ -119,7 +120,8 @@ fn a_timeline_is_made_only_where_one_is_necessary() {
         ("another source", &moved, Some(&timeline), vec![good.clone()], true, Some((0, Why::Edition))),
     ];
     for (name, edition, last, seen, peer_is_fine, expected) in cases {
-        let facts = Facts { edition, last, seen: &seen, peer_is_fine, orphaned: false, other_engine: false, now_ms };
+        let facts =
+            Facts { edition, last, seen: &seen, peer_is_fine, orphaned: false, other_engine: false, free, now_ms };
         let found = turn(&facts).map(|turn| (turn.source, turn.why));
         assert_eq!(found, expected, "{name}");
     }
@@ -130,9 +132,21 @@ fn a_timeline_is_made_only_where_one_is_necessary() {
         peer_is_fine: true,
         orphaned: false,
         other_engine: false,
+        free,
         now_ms,
     });
     assert_eq!(ahead.map(|turn| turn.begin), Some(Begin::Ahead), "nothing is missing where the ladder changes");
+    let off_air = turn(&Facts {
+        edition: &next,
+        last: Some(&timeline),
+        seen: &[seen(&timeline, now_ms, 0)],
+        peer_is_fine: false,
+        orphaned: false,
+        other_engine: false,
+        free: free - 20,
+        now_ms,
+    });
+    assert!(matches!(off_air.map(|turn| turn.begin), Some(Begin::Now { .. })), "nothing goes on until then");
     let seen = [seen(&timeline, now_ms, 0), seen(&timeline, now_ms, 0)];
     let facts = Facts {
         edition: &two,
@@ -141,6 +155,7 @@ fn a_timeline_is_made_only_where_one_is_necessary() {
         peer_is_fine: true,
         orphaned: false,
         other_engine: false,
+        free,
         now_ms,
     };
     let back = turn(&facts).map(|turn| turn.begin);

@@ -17,8 +17,8 @@ use framemill_schemas::{
     ids::{ChannelId, JobId, NodeId, Tenant},
     key::digest,
     live::{
-        COMMIT_VERSION, Commit, Committed, Flaw, Timeline, TrackCommit, channel_folder, commit_key, filler_key,
-        folder_of, init_key, segment_key,
+        COMMIT_VERSION, Commit, Committed, Flaw, Timeline, Timelines, TrackCommit, channel_folder, commit_key,
+        filler_key, folder_of, init_key, segment_key,
     },
     object::{CACHE_IMMUTABLE, content_type},
     subject,
@@ -83,6 +83,9 @@ struct Beside {
     init: String,
 }
 
+/// A channel's timelines with their revision, as they are followed.
+pub(super) type Followed = watch::Receiver<Option<(Timelines, u64)>>;
+
 /// Who publishes, and where.
 #[derive(Clone)]
 pub(crate) struct Place {
@@ -115,13 +118,14 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub fn start(place: Place, head: watch::Receiver<Head>) -> Self {
+    pub fn start(place: Place, head: watch::Receiver<Head>, timelines: Followed) -> Self {
         let (orders, arriving) = mpsc::channel(ORDERS_WAITING);
         let counts = Arc::new(Mutex::new(Counts::default()));
         let desk = Desk {
             commits: place.queue.records(subject::COMMITS_BUCKET),
             place,
             head,
+            timelines,
             counts: counts.clone(),
             inits: Arc::default(),
         };
@@ -149,6 +153,7 @@ struct Desk {
     place: Place,
     commits: Records<Commit>,
     head: watch::Receiver<Head>,
+    timelines: Followed,
     counts: Arc<Mutex<Counts>>,
     /// Keys of inits that are stored.
     inits: Arc<Mutex<HashSet<String>>>,
@@ -188,6 +193,10 @@ async fn publish(desk: Desk, mut arriving: mpsc::Receiver<Order>) {
         tokio::select! {
             order = arriving.recv() => {
                 let Some(order) = order else { return };
+                // Numbers that a peer committed, or that another timeline took, while this one lacked a rendition.
+                pending.retain(|(number, timeline, _), _| {
+                    !desk.head.borrow().is_done(*number) && !desk.is_superseded(*number, *timeline)
+                });
                 let key = (order.number, order.timeline.id, order.filler);
                 if desk.head.borrow().is_done(order.number) {
                     desk.yielded(&mut pending, key);
@@ -199,7 +208,12 @@ async fn publish(desk: Desk, mut arriving: mpsc::Receiver<Order>) {
                 if pending.len() > NUMBERS_WAITING_MAX
                     && let Some(((number, ..), _)) = pending.pop_first()
                 {
-                    tracing::error!(number, "a number was given up: too many wait for the store or for NATS");
+                    let channel = &desk.place.channel;
+                    tracing::error!(
+                        %channel,
+                        number,
+                        "a number was given up: too many wait for the store or for NATS; see whether they answer"
+                    );
                 }
                 work.push(desk.clone().store(key, order).boxed());
             }
@@ -221,6 +235,13 @@ async fn publish(desk: Desk, mut arriving: mpsc::Receiver<Order>) {
 }
 
 impl Desk {
+    /// Whether a number belongs to a later timeline by now: a commit of it on this one would be a gap.
+    fn is_superseded(&self, number: u64, timeline: u32) -> bool {
+        let timelines = self.timelines.borrow();
+        let next = timelines.as_ref().and_then(|(timelines, _)| timelines.first_after(timeline));
+        next.is_some_and(|first| number >= first)
+    }
+
     fn yielded(&self, pending: &mut BTreeMap<Key, Pending>, key: Key) {
         if pending.remove(&key).is_some() {
             locked(&self.counts).yielded += 1;
@@ -309,6 +330,9 @@ impl Desk {
 
     /// Commits a number, as often as it takes to hear what became of it.
     async fn commit(self, number: u64, pending: Pending) -> Done {
+        if self.is_superseded(number, pending.timeline.id) {
+            return Done::Committed;
+        }
         let Place { tenant, channel, job, node, .. } = &self.place;
         let (by, node) = (*job, node.clone());
         let tracks = pending.tracks.into_iter().flatten().collect();

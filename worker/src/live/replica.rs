@@ -68,6 +68,8 @@ pub(crate) struct Replica {
     turned: Option<Instant>,
     trouble: Option<Failure>,
     began: Instant,
+    /// The same, Unix milliseconds.
+    began_ms: i64,
 }
 
 impl Replica {
@@ -75,7 +77,7 @@ impl Replica {
     pub async fn run(means: Means, cancel: &CancellationToken) -> Result<(), Failure> {
         let Place { queue, tenant, channel, job, .. } = &means.place;
         let log = Log::follow(queue, tenant, channel, *job);
-        let publisher = Publisher::start(means.place.clone(), log.head.clone());
+        let publisher = Publisher::start(means.place.clone(), log.head.clone(), log.timelines.clone());
         let mut replica = Self {
             log,
             publisher,
@@ -92,6 +94,7 @@ impl Replica {
             turned: None,
             trouble: None,
             began: Instant::now(),
+            began_ms: now_ms(),
         };
         let outcome = replica.work(cancel).await;
         for running in std::mem::take(&mut replica.runs) {
@@ -139,9 +142,9 @@ impl Replica {
             self.turn(&channel, &timelines, revision, &seen).await;
             self.end_runs(&timelines).await?;
             self.begin_runs(&channel, &timelines).await;
+            self.fill(&channel, &timelines).await;
         }
         self.want_sound();
-        self.fill(&timelines).await;
         self.forget_former(&timelines);
         Ok(())
     }

@@ -18,7 +18,7 @@ fn schedule(spans: &[(&str, &str)]) -> OnAir {
         until: Some(format!("1970-01-01T{until}Z")),
     };
     let mut errors = Vec::new();
-    let on_air = OnAir::check(&spans.iter().map(span).collect::<Vec<_>>(), &mut errors);
+    let on_air = OnAir::check(&spans.iter().map(span).collect::<Vec<_>>(), 0, &mut errors);
     assert!(errors.is_empty(), "{errors:?}");
     on_air
 }

@@ -145,11 +145,12 @@ pub(super) fn changed(channel: &ChannelRecord, asked: Asked) -> Result<Put, OpEr
         return Err(refuse(channel, &mend));
     }
     let number = channel.edition.number.saturating_add(1);
-    let upkeep = match channel.edition.sources == edition.sources {
-        true => channel.upkeep.clone(),
+    // What was seen of what was published says nothing of another edition.
+    let mut upkeep = Upkeep { shown: Vec::new(), ..channel.upkeep.clone() };
+    if channel.edition.sources != edition.sources {
         // The places of the sources mean others now.
-        false => Upkeep { dark: Vec::new(), ..channel.upkeep.clone() },
-    };
+        upkeep.dark.clear();
+    }
     let channel = ChannelRecord { edition: Edition { number, ..edition }, on_air, upkeep, ..channel.clone() };
     Ok(Put { channel, outcome: ChannelChange::Changed, changes })
 }

@@ -11,7 +11,7 @@ use crate::ops::sample::channel;
 /// On air from the third to the fourth hour of 1970.
 fn spans() -> OnAir {
     let (from, until) = ("1970-01-01T03:00:00Z".to_owned(), "1970-01-01T04:00:00Z".to_owned());
-    OnAir::check(&[SpanDocument { from: Some(from), until: Some(until) }], &mut Vec::new())
+    OnAir::check(&[SpanDocument { from: Some(from), until: Some(until) }], 4000, &mut Vec::new())
 }
 
 const HOUR_MS: i64 = 3_600_000;

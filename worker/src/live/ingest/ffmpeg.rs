@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use framemill_media::live::ingest::{Opening, ingest as copy};
+use framemill_media::live::ingest::{Opening, Patience, ingest as copy};
 use framemill_schemas::{
     failure::{Class, Failure},
     live::{LiveSource, LiveSourceKind},
@@ -17,7 +17,7 @@ use super::{
     gate::{From, Gate},
 };
 
-/// How long a source that is called may be silent before it is called again.
+/// How long a source may be silent before it is called again, or its caller may call again.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long we wait to be called before the port is opened anew.
 const WAIT: Duration = Duration::from_secs(3600);
@@ -40,8 +40,9 @@ pub(super) async fn open(ingest: &Ingest, source: &LiveSource, chunks: mpsc::Sen
         None => None,
     };
     let opening = opening(source, &address.to_string(), secret.as_deref());
-    let stall = if source.listen { WAIT } else { SILENCE };
-    copy(&ingest.tools, &opening, chunks, stall, &CancellationToken::new()).await
+    // A caller whose line broke never hangs up: it must be able to call again.
+    let patience = Patience { first: if source.listen { WAIT } else { SILENCE }, stall: SILENCE };
+    copy(&ingest.tools, &opening, chunks, patience, &CancellationToken::new()).await
 }
 
 /// Reads a secret by its name. What is said of it never holds it.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use framemill_media::live::{
     Picture, Span, TsItem, TsReader, distance,
-    ingest::{Opening, describe, ingest as copy},
+    ingest::{Opening, Patience, describe, ingest as copy},
     shift,
 };
 use framemill_schemas::{
@@ -23,6 +23,7 @@ use super::Ingest;
 
 /// How long the copy may take for its next bytes: it is held back by us, and never by anything else.
 const STALL: Duration = Duration::from_secs(60);
+const PATIENCE: Patience = Patience { first: STALL, stall: STALL };
 /// Ticks of 90 kHz per second.
 const TS_HZ: u32 = 90_000;
 /// How much earlier than it is decoded a picture is handed out.
@@ -40,7 +41,7 @@ pub(super) async fn open(ingest: &Ingest, source: &LiveSource, chunks: mpsc::Sen
     loop {
         let (bytes, arriving) = mpsc::channel(4);
         let cancel = CancellationToken::new();
-        let copying = copy(&ingest.tools, &opening, bytes, STALL, &cancel);
+        let copying = copy(&ingest.tools, &opening, bytes, PATIENCE, &cancel);
         let playing = async {
             let played = play(&round, number, arriving, &chunks).await;
             cancel.cancel();
@@ -81,7 +82,7 @@ impl Round {
 async fn measure(ingest: &Ingest, opening: &Opening) -> Result<Round, Failure> {
     let (bytes, mut arriving) = mpsc::channel(4);
     let cancel = CancellationToken::new();
-    let copying = copy(&ingest.tools, opening, bytes, STALL, &cancel);
+    let copying = copy(&ingest.tools, opening, bytes, PATIENCE, &cancel);
     let counting = async {
         let (mut reader, mut items) = (TsReader::default(), Vec::new());
         let mut found = Found::default();

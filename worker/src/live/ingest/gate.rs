@@ -13,13 +13,14 @@ use framemill_schemas::{
     failure::{Class, Failure},
     live::{LiveSource, LiveSourceKind},
 };
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     time::MissedTickBehavior,
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::waited_at;
+use super::{address::waited_at, udp::KERNEL_BYTES};
 
 /// Callers that are let through at once: a caller that lost its connection may call again before the old one is
 /// given up.
@@ -73,6 +74,8 @@ impl Gate {
         };
         let (behind, standing) = if source.kind == LiveSourceKind::Srt {
             let outside = UdpSocket::bind(at).await.map_err(not_bound)?;
+            // As much of it as the system gives.
+            let _ = SockRef::from(&outside).set_recv_buffer_size(KERNEL_BYTES);
             let behind = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.and_then(|free| free.local_addr());
             let behind = behind.map_err(not_bound)?;
             (behind, tokio::spawn(datagrams(outside, behind, from)))
@@ -155,6 +158,7 @@ async fn datagrams(outside: UdpSocket, behind: SocketAddr, from: From) {
                 continue;
             }
             if callers.len() >= CALLERS_MAX {
+                tracing::debug!(%address, "a caller of a source has to wait: too many call it");
                 continue;
             }
             match admit(&outside, address, behind).await {

@@ -19,7 +19,7 @@ use super::{Ingest, address::waited_at, gate::From};
 /// Largest datagram that is taken: IP allows no more.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
 /// What the kernel keeps while we are not looking: a third of a second at 100 Mbit/s.
-const KERNEL_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const KERNEL_BYTES: usize = 4 * 1024 * 1024;
 /// How long nothing may come before the socket is made anew: a group may have to be joined again.
 const SILENCE: Duration = Duration::from_secs(10);
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framemill_schemas::live::Timelines;
+use framemill_schemas::live::{ChannelRecord, Timelines};
 
 use super::{
     super::publish::{Init, Order, now_ms},
@@ -17,11 +17,13 @@ const COMES: Duration = Duration::from_secs(5);
 
 impl Replica {
     /// Filler for a number that nobody can make: no replica reads a source, and its time is over.
-    pub(super) async fn fill(&mut self, timelines: &Timelines) {
+    pub(super) async fn fill(&mut self, channel: &ChannelRecord, timelines: &Timelines) {
         let Some(last) = timelines.last().cloned() else { return };
         let comes = self.seen_of(&last).is_some_and(|seen| seen.flowing);
         let lost = !comes && !self.peer_reads() && self.began.elapsed() > COMES;
-        let free = self.log.head.borrow().free().max(last.first);
+        // What lies before this replica and before its span is nobody's to fill.
+        let since_ms = self.began_ms.max(channel.on_air.begins_ms(now_ms()).unwrap_or_default());
+        let free = self.log.head.borrow().free().max(last.number_at_ms(since_ms));
         if !lost || self.log.head.borrow().last.is_none() {
             return;
         }

@@ -13,7 +13,6 @@ use super::{
         publish::{Init, Order},
     },
     Replica,
-    runs::first_after,
 };
 
 /// How long sound may take that belongs to pictures which are there; then silence stands for it.
@@ -107,5 +106,5 @@ impl Replica {
 }
 
 fn successor(log: &Log, id: u32) -> Option<u64> {
-    log.timelines.borrow().as_ref().and_then(|(timelines, _)| first_after(timelines, id))
+    log.timelines.borrow().as_ref().and_then(|(timelines, _)| timelines.first_after(id))
 }

@@ -130,7 +130,7 @@ impl Replica {
         while at < self.runs.len() {
             let running = &self.runs[at];
             let timeline = &running.run.timeline;
-            let until = first_after(timelines, timeline.id);
+            let until = timelines.first_after(timeline.id);
             let over = until.is_some_and(|until| {
                 running.next() >= until
                     || timeline.time_ms(until.saturating_sub(1).max(timeline.first)).end + 10_000 < now_ms
@@ -203,10 +203,4 @@ impl Replica {
             });
         }
     }
-}
-
-/// The first number of the timeline that follows this one.
-pub(super) fn first_after(timelines: &Timelines, id: u32) -> Option<u64> {
-    let at = timelines.all.iter().position(|timeline| timeline.id == id)?;
-    timelines.all.get(at + 1).map(|next| next.first)
 }

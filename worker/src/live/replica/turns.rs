@@ -38,6 +38,7 @@ impl Replica {
             other_engine: timelines
                 .last()
                 .is_some_and(|last| last.nvenc.is_some() != (self.means.engine == Engine::Nvenc)),
+            free: self.log.head.borrow().free(),
             now_ms: now_ms(),
         };
         let Some(turn) = turn(&facts) else { return };
@@ -51,7 +52,7 @@ impl Replica {
             format,
             engine: self.means.engine,
             before: timelines,
-            free: self.log.head.borrow().free(),
+            free: facts.free,
             now_ms: facts.now_ms,
             random: &random[..8],
             owner: (!shares).then_some(self.means.place.job),
