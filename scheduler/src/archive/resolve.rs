@@ -127,9 +127,12 @@ impl Known {
 /// Why it cannot be kept, with the mend.
 pub fn resolve(known: &Known, folder: &str, span: Span) -> Result<(Cut, (u64, u64)), Refusal> {
     let newest = known.newest().ok_or(Refusal::Empty)?;
-    let (kept_from_ms, _) = known.time_of(known.oldest).ok_or(Refusal::Empty)?;
+    let (kept_from_ms, oldest_ends_ms) = known.time_of(known.oldest).ok_or(Refusal::Empty)?;
     let (_, kept_to_ms) = known.time_of(newest).ok_or(Refusal::Empty)?;
-    if span.from_ms < kept_from_ms {
+    // Before its very first number there was nothing: a schedule's span begins up to a segment sooner.
+    let is_first = known.timeline_of(known.oldest).is_some_and(|timeline| timeline.first == known.oldest);
+    let sooner_ms = if is_first { oldest_ends_ms - kept_from_ms } else { 0 };
+    if span.from_ms < kept_from_ms - sooner_ms {
         return Err(Refusal::NotKept { from_ms: kept_from_ms, to_ms: kept_to_ms });
     }
     if span.to_ms > kept_to_ms && !span.closed {

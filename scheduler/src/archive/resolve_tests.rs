@@ -73,7 +73,7 @@ fn what_cannot_be_kept_is_refused_with_the_reason() {
         ("ssss", 0, 16_001, Refusal::InFuture(end(16_000))),
         // A number that may still come ends what is known.
         ("ss ss", 0, 16_000, Refusal::InFuture(end(8000))),
-        ("ssss", -1, 8000, Refusal::NotKept { from_ms: end(0), to_ms: end(16_000) }),
+        ("ssss", -4001, 8000, Refusal::NotKept { from_ms: end(0), to_ms: end(16_000) }),
         ("ff--ss", 0, 16_000, Refusal::Empty),
         ("", 0, 16_000, Refusal::Empty),
         ("ssiiss", 0, 24_000, Refusal::Changes(vec![end(8000), end(16_000)])),
@@ -82,6 +82,8 @@ fn what_cannot_be_kept_is_refused_with_the_reason() {
     ] {
         assert_eq!(found(&known(letters), span(from_ms, to_ms)), Err(refusal), "{letters} {from_ms}");
     }
+    // Of a channel's very first number all is kept that there ever was.
+    assert_eq!(found(&known("ssss"), span(-3999, 8000)), Ok((vec![(1, 0, 1)], vec![])));
     // Either side of a change can be kept.
     assert!(found(&known("ssiiss"), span(0, 8000)).is_ok() && found(&known("ssiiss"), span(8000, 16_000)).is_ok());
     // Nothing more will come of a channel that is off air.
