@@ -36,6 +36,8 @@ pub struct Verdict {
     pub odd_lengths: u64,
     /// Samples of sound.
     pub samples: u64,
+    /// Of these, those that lie in silence.
+    pub silent_samples: u64,
     /// Everything that should not be.
     pub findings: Vec<Finding>,
 }
@@ -217,6 +219,7 @@ impl Verdict {
         }
         self.pictures += decoded.numbers.len() as u64;
         self.samples += decoded.samples;
+        self.silent_samples += decoded.silent;
         let (got, told) = match track.is_sound {
             true => (decoded.samples, samples * AAC_FRAME_SAMPLES),
             false => (decoded.numbers.len() as u64, samples),

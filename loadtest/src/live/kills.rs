@@ -200,6 +200,7 @@ fn bars(rows: &[Row], verdict: &super::judge::Verdict) -> Vec<Bar> {
         Bar::none("pictures missing", verdict.missing_pictures),
         Bar::none("pictures repeated", verdict.repeated_pictures),
         Bar::told("samples of sound decoded", verdict.samples),
+        Bar::none("samples of silence in place of the tone", verdict.silent_samples),
     ];
     for kind in Kind::ALL {
         let of = rows.iter().filter(|row| row.strike.kind == kind);

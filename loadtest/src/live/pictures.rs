@@ -15,6 +15,10 @@ use super::source::BITS;
 
 /// Of one channel of sound, as it is decoded here.
 const SAMPLE_BYTES: usize = 2;
+/// Farthest from nought that a sample of silence lies, of 32768: the tone is forty times as loud.
+const QUIET: u16 = 100;
+/// Quiet samples in a row that are silence: a tenth of a second, in which the tone swings forty times.
+const SILENCE: u64 = 4800;
 
 /// A stream as it was decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Decoded {
     pub numbers: Vec<u64>,
     /// Samples of each channel of sound.
     pub samples: u64,
+    /// Of these, those that lie in silence.
+    pub silent: u64,
     /// What the decoder complained of.
     pub complaint: Option<String>,
 }
@@ -62,6 +68,7 @@ pub async fn decode(ffmpeg: &Path, files: &[PathBuf], is_sound: bool) -> Result<
 async fn read(stdout: &mut ChildStdout, is_sound: bool) -> std::io::Result<Decoded> {
     let mut decoded = Decoded::default();
     let (mut buffer, mut held) = (vec![0; 64 * 1024], 0);
+    let mut quiet = 0;
     let unit = if is_sound { SAMPLE_BYTES } else { BITS as usize };
     loop {
         let count = stdout.read(&mut buffer[held..]).await?;
@@ -71,12 +78,28 @@ async fn read(stdout: &mut ChildStdout, is_sound: bool) -> std::io::Result<Decod
         let whole = (held + count) / unit * unit;
         if is_sound {
             decoded.samples += (whole / unit) as u64;
+            decoded.silent += silent(&buffer[..whole], &mut quiet);
         } else {
             decoded.numbers.extend(buffer[..whole].chunks_exact(unit).map(number));
         }
         buffer.copy_within(whole..held + count, 0);
         held = held + count - whole;
     }
+}
+
+/// Samples that turn out to lie in silence, of which `quiet` came in a row just before.
+fn silent(bytes: &[u8], quiet: &mut u64) -> u64 {
+    let mut silent = 0;
+    for sample in bytes.chunks_exact(SAMPLE_BYTES) {
+        let is_quiet = i16::from_le_bytes([sample[0], sample[1]]).unsigned_abs() <= QUIET;
+        *quiet = if is_quiet { *quiet + 1 } else { 0 };
+        silent += match (*quiet).cmp(&SILENCE) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => SILENCE,
+            std::cmp::Ordering::Greater => 1,
+        };
+    }
+    silent
 }
 
 /// It may stop reading at the first fault: its exit says why.
@@ -111,6 +134,18 @@ mod tests {
         let blocks: Vec<u8> =
             (0..BITS).map(|bit| if (0b1010_0000_0000_0011 >> bit) & 1 == 1 { 220 } else { 30 }).collect();
         assert_eq!(number(&blocks), 0b1010_0000_0000_0011);
+    }
+
+    #[test]
+    fn silence_is_counted_across_reads_and_a_tone_is_none() {
+        let sound = |samples: &[i16]| samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>();
+        let tone: Vec<i16> = (0..10_000).map(|at: i16| if at % 50 == 0 { 0 } else { 3000 }).collect();
+        let mut quiet = 0;
+        assert_eq!(silent(&sound(&tone), &mut quiet), 0);
+        assert_eq!(silent(&sound(&[7; 4000]), &mut quiet), 0);
+        assert_eq!(silent(&sound(&[-7; 1000]), &mut quiet), 5000);
+        assert_eq!(silent(&sound(&tone), &mut quiet), 0);
+        assert_eq!(silent(&sound(&[0; 4799]), &mut quiet), 0);
     }
 
     #[test]

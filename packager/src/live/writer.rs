@@ -176,7 +176,7 @@ impl Writer {
     async fn write(&mut self, record: &ChannelRecord) {
         let Some(last) = self.stage.entries().last() else { return };
         // Ahead of a span nothing goes on yet.
-        let ended = record.is_off_air() || !has_begun(&record, now_ms()) && record.state == ChannelState::Starting;
+        let ended = record.is_off_air() || !has_begun(record, now_ms()) && record.state == ChannelState::Starting;
         let recalled = self.older.is_none();
         let now = Written { revision: self.stage.revision(), number: last.number(), ended, recalled };
         if now == self.written {
