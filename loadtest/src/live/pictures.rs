@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn silence_is_counted_across_reads_and_a_tone_is_none() {
         let sound = |samples: &[i16]| samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>();
-        let tone: Vec<i16> = (0..10_000).map(|at: i16| if at % 50 == 0 { 0 } else { 3000 }).collect();
+        let tone: Vec<i16> = (0..10_000).map(|at: i16| if at % 50 == 1 { 0 } else { 3000 }).collect();
         let mut quiet = 0;
         assert_eq!(silent(&sound(&tone), &mut quiet), 0);
         assert_eq!(silent(&sound(&[7; 4000]), &mut quiet), 0);
