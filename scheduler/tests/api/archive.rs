@@ -138,7 +138,7 @@ async fn spans_that_cannot_be_kept_are_refused_with_what_is() {
     channel(&farm, "default", "ssss--ffiiss", 4, None).await;
     for (from, to, kind, says) in [
         (40, 49, "span-in-future", "2026-11-18T11:07:28.000Z"),
-        (-1, 8, "span-not-kept", "2026-11-18T11:06:40.000Z"),
+        (-60, 8, "span-not-kept", "2026-11-18T11:06:40.000Z"),
         (16, 30, "span-empty", "nothing of the source"),
         (0, 48, "span-changes", "2026-11-18T11:07:12.000Z, 2026-11-18T11:07:20.000Z"),
     ] {
