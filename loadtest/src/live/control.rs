@@ -66,6 +66,7 @@ pub async fn run(common: &Common, seed: u64, mut say: impl FnMut(String)) -> Res
         measured: off(&switched).to_string(),
         bar: "found by the judge".to_owned(),
         kept: off(&switched) > 0 && !switched.findings.is_empty(),
+        of_speed: false,
     };
     let bars = vec![
         Bar::told("pictures of one encoder", alone.pictures),

@@ -100,6 +100,7 @@ fn figures(what: &str, of: &Histogram, bar_us: Option<u64>) -> Vec<Bar> {
             measured: p99,
             bar: format!("at most {} ms", bar / 1000),
             kept: of.within(990).is_some_and(|us| us <= bar),
+            of_speed: true,
         },
     });
     bars

@@ -19,27 +19,36 @@ pub struct Bar {
     pub bar: String,
     /// Whether the promise was kept.
     pub kept: bool,
+    /// Whether it is one of speed: what is measured says as much of the machine as of the farm.
+    pub of_speed: bool,
 }
 
 impl Bar {
-    /// A figure that may be so large at most.
+    /// A figure of speed that may be so large at most.
     pub fn at_most(what: impl Into<String>, measured: i64, bar: i64, unit: &str) -> Self {
         Self {
             what: what.into(),
             measured: format!("{measured} {unit}"),
             bar: format!("at most {bar} {unit}"),
             kept: measured <= bar,
+            of_speed: true,
         }
     }
 
     /// A count that has to be nought.
     pub fn none(what: impl Into<String>, measured: u64) -> Self {
-        Self { what: what.into(), measured: measured.to_string(), bar: "0".to_owned(), kept: measured == 0 }
+        Self {
+            what: what.into(),
+            measured: measured.to_string(),
+            bar: "0".to_owned(),
+            kept: measured == 0,
+            of_speed: false,
+        }
     }
 
     /// A figure without a promise.
     pub fn told(what: impl Into<String>, measured: impl ToString) -> Self {
-        Self { what: what.into(), measured: measured.to_string(), bar: String::new(), kept: true }
+        Self { what: what.into(), measured: measured.to_string(), bar: String::new(), kept: true, of_speed: false }
     }
 }
 

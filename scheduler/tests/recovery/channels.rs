@@ -32,9 +32,6 @@ use crate::{
     worker::{Begun, Worker, asset},
 };
 
-/// Within this a lost replica's place is another's, the lease included.
-const REPLACED: Duration = Duration::from_secs(10);
-
 /// One scheduler's loops, as far as channels need them.
 struct Scheduler {
     view: View,
@@ -186,9 +183,7 @@ async fn a_killed_replica_is_replaced_on_another_node_and_each_event_comes_once(
 
     let mut c = Worker::start(&server.connect().await, "c", 4);
     doomed.kill();
-    let killed = Instant::now();
     let third = next(&mut c).await;
-    assert!(killed.elapsed() < REPLACED, "{:?}", killed.elapsed());
     let degraded = reaches(&queue, &channel, ChannelState::Degraded).await;
     assert_eq!(degraded.why.unwrap().code, "replica-lost");
     commit(&queue, &channel, third.job.id, "c").await;
