@@ -3,10 +3,13 @@
 //! The bytes come from the caller and go into ffmpeg's stdin; nothing is decoded twice and
 //! nothing is written anywhere.
 
+use std::ffi::OsString;
+
 use bytes::Bytes;
 use framemill_schemas::{failure::Failure, spec::AAC_FRAME_SAMPLES};
 use tokio::{
     io::{AsyncRead, AsyncWriteExt},
+    net::unix::pipe,
     process::ChildStdin,
     sync::mpsc,
 };
@@ -67,20 +70,37 @@ async fn run(
     bytes: mpsc::Receiver<Bytes>,
     cancel: &CancellationToken,
 ) -> Result<Decoded, DecodeFault> {
+    let nothing = async |_: Option<pipe::Receiver>| Ok(());
+    let (frames, ()) = strict(tools, media, command::decode(tools.ffmpeg(), media), 0, nothing, bytes, cancel).await?;
+    Ok(Decoded { frames })
+}
+
+/// Runs a strict decoder over `bytes` and counts the pictures, or the AAC frames, that come out. Where its filters
+/// write on extra pipes of their own, behind that of the count, `aside` reads the last of them.
+pub(crate) async fn strict<T, F: Future<Output = Result<T, Failure>>>(
+    tools: &Toolchain,
+    media: Media,
+    args: Vec<OsString>,
+    extra: usize,
+    aside: impl FnOnce(Option<pipe::Receiver>) -> F,
+    bytes: mpsc::Receiver<Bytes>,
+    cancel: &CancellationToken,
+) -> Result<(u64, T), DecodeFault> {
     let start = Start {
         program: tools.ffmpeg(),
         setpriv: tools.setpriv(),
         cgroups: tools.cgroups(),
         // A chunk that waits for its check delays nobody; an encoder that waits delays everything.
         nice: tools.nice(),
-        args: command::decode(tools.ffmpeg(), media),
-        outputs: usize::from(media == Media::Audio),
+        args,
+        outputs: usize::from(media == Media::Audio) + extra,
         stdin: true,
         address_space: None,
     };
     let mut child = child::start(start).await.map_err(DecodeFault::Failure)?;
     let stdin = child.stdin.take().expect("stdin was asked for");
     let stdout = child.stdout.take().expect("it was just started");
+    let seen = if extra > 0 { child.outputs.pop() } else { None };
     let listing = child.outputs.pop();
     let activity = Activity::default();
     let work = async {
@@ -90,18 +110,21 @@ async fn run(
                 None => Ok(0),
             }
         };
-        let ((), pictures, samples) = tokio::join!(feed(stdin, bytes, &activity), last_frame(stdout, &activity), sound);
-        Ok(match media {
+        let ((), pictures, samples, aside) =
+            tokio::join!(feed(stdin, bytes, &activity), last_frame(stdout, &activity), sound, aside(seen));
+        let frames = match media {
             Media::Video => pictures?,
             Media::Audio => samples?.div_ceil(AAC_FRAME_SAMPLES),
-        })
+        };
+        Ok((frames, aside?))
     };
-    let (frames, exit) = child.supervise(work, &activity, tools.stall(), cancel).await.map_err(DecodeFault::Failure)?;
-    verdict(exit).map(|()| Decoded { frames })
+    let (counted, exit) =
+        child.supervise(work, &activity, tools.stall(), cancel).await.map_err(DecodeFault::Failure)?;
+    verdict(exit).map(|()| counted)
 }
 
 /// What a strict decoder's end says of the stream.
-pub(crate) fn verdict(exit: child::Exit) -> Result<(), DecodeFault> {
+fn verdict(exit: child::Exit) -> Result<(), DecodeFault> {
     match exit.status.code() {
         // What it only warns of (an init it finds odd, a stream without pictures) counts too where
         // it is an error by its own word.
@@ -112,7 +135,7 @@ pub(crate) fn verdict(exit: child::Exit) -> Result<(), DecodeFault> {
 }
 
 /// Writes the stream into the child. A child that gave up closes its end: why is in its stderr.
-pub(crate) async fn feed(mut stdin: ChildStdin, mut bytes: mpsc::Receiver<Bytes>, activity: &Activity) {
+async fn feed(mut stdin: ChildStdin, mut bytes: mpsc::Receiver<Bytes>, activity: &Activity) {
     loop {
         let waiting = activity.hold();
         let Some(mut next) = bytes.recv().await else { return };
@@ -128,7 +151,7 @@ pub(crate) async fn feed(mut stdin: ChildStdin, mut bytes: mpsc::Receiver<Bytes>
 }
 
 /// The last `frame=` of the progress report: it is written once more at the end, exactly.
-pub(crate) async fn last_frame(stdout: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
+async fn last_frame(stdout: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
     let mut frames = 0;
     child::lines(stdout, |line| {
         if let Some(count) = line.strip_prefix("frame=").and_then(|count| count.trim().parse().ok()) {
@@ -144,7 +167,7 @@ pub(crate) async fn last_frame(stdout: impl AsyncRead + Unpin, activity: &Activi
 }
 
 /// Sums the fourth column of a `framecrc` listing: the duration of each decoded frame, in samples.
-pub(crate) async fn sum_durations(listing: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
+async fn sum_durations(listing: impl AsyncRead + Unpin, activity: &Activity) -> Result<u64, Failure> {
     let mut samples = 0_u64;
     child::lines(listing, |line| {
         if !line.starts_with('#') {

@@ -7,16 +7,15 @@
 mod tally;
 
 use bytes::Bytes;
-use framemill_schemas::{live::Flaw, spec::AAC_FRAME_SAMPLES};
-use tokio::{io::AsyncRead, sync::mpsc};
+use framemill_schemas::live::Flaw;
+use tokio::{io::AsyncRead, net::unix::pipe, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::tally::Tally;
 use crate::{
-    child::{self, Activity, Start},
-    command,
-    decode::{DecodeFault, Media, feed, last_frame, sum_durations, verdict},
+    child, command,
+    decode::{DecodeFault, Media, strict},
     toolchain::Toolchain,
 };
 
@@ -62,47 +61,8 @@ async fn run(
     bytes: mpsc::Receiver<Bytes>,
     cancel: &CancellationToken,
 ) -> Result<Look, DecodeFault> {
-    let start = Start {
-        program: tools.ffmpeg(),
-        setpriv: tools.setpriv(),
-        cgroups: tools.cgroups(),
-        // Nobody waits for it.
-        nice: tools.nice(),
-        args: command::look(tools.ffmpeg(), media),
-        outputs: if media == Media::Audio { 2 } else { 1 },
-        stdin: true,
-        address_space: None,
-    };
-    let mut child = child::start(start).await.map_err(DecodeFault::Failure)?;
-    let stdin = child.stdin.take().expect("stdin was asked for");
-    let stdout = child.stdout.take().expect("it was just started");
-    let seen = child.outputs.pop();
-    let listing = child.outputs.pop();
-    let activity = Activity::default();
-    let work = async {
-        let sound = async {
-            match listing {
-                Some(listing) => sum_durations(listing, &activity).await,
-                None => Ok(0),
-            }
-        };
-        let seen = async {
-            match seen {
-                Some(seen) => read(seen).await,
-                None => Ok(Tally::default()),
-            }
-        };
-        let ((), pictures, samples, tally) =
-            tokio::join!(feed(stdin, bytes, &activity), last_frame(stdout, &activity), sound, seen);
-        let frames = match media {
-            Media::Video => pictures?,
-            Media::Audio => samples?.div_ceil(AAC_FRAME_SAMPLES),
-        };
-        Ok((frames, tally?))
-    };
-    let ((frames, tally), exit) =
-        child.supervise(work, &activity, tools.stall(), cancel).await.map_err(DecodeFault::Failure)?;
-    verdict(exit)?;
+    let tally = async |seen: Option<pipe::Receiver>| read(seen.expect("one pipe was asked for")).await;
+    let (frames, tally) = strict(tools, media, command::look(tools.ffmpeg(), media), 1, tally, bytes, cancel).await?;
     Ok(Look { frames, flaws: tally.flaws(), loudness: tally.loudness() })
 }
 

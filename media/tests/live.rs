@@ -320,7 +320,7 @@ async fn pushed(tools: &Toolchain, key: &str, other: &str, folder: &Path) -> (Re
     };
     let (bytes, mut came) = mpsc::channel(4);
     let cancel = CancellationToken::new();
-    let patience = Patience { first: Duration::from_secs(60), stall: Duration::from_secs(10) };
+    let patience = Patience { call: Some(Duration::from_secs(60)), stall: Duration::from_secs(10) };
     let listening = ingest::ingest(tools, &opening, bytes, patience, &cancel);
     let pushing = async {
         let to = format!("rtmp://127.0.0.1:{port}/live/{other}");

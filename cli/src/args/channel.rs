@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::operate::PriorityArg;
+use super::operate::NewTitle;
 
 /// `framemill channel`.
 #[derive(Clone, Debug, Subcommand)]
@@ -68,16 +68,6 @@ pub struct Archive {
     /// Where it ends, the same
     #[arg(long, value_name = "TIME")]
     pub to: String,
-    /// How urgent it is
-    #[arg(long, value_name = "P", default_value = "standard")]
-    pub priority: PriorityArg,
-    /// Asking again with the same key within a day gives the same title
-    #[arg(long, value_name = "K")]
-    pub idempotency_key: Option<String>,
-    /// Wait for its end and show what happens
-    #[arg(long)]
-    pub watch: bool,
-    /// Give up watching after this many seconds [default: never]
-    #[arg(long, value_name = "SECONDS", requires = "watch")]
-    pub timeout: Option<u64>,
+    #[command(flatten)]
+    pub title: NewTitle,
 }

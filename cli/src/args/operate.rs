@@ -20,10 +20,17 @@ pub struct Submit {
     /// Whose title it is [default: the key's tenant]
     #[arg(long, value_name = "T")]
     pub tenant: Option<String>,
+    #[command(flatten)]
+    pub title: NewTitle,
+}
+
+/// What whoever asks for a new title may say of it, wherever it comes from.
+#[derive(Clone, Debug, Args)]
+pub struct NewTitle {
     /// How urgent it is
     #[arg(long, value_name = "P", default_value = "standard")]
     pub priority: PriorityArg,
-    /// Submitting again with the same key within a day gives the same title
+    /// Asking again with the same key within a day gives the same title
     #[arg(long, value_name = "K")]
     pub idempotency_key: Option<String>,
     /// Wait for its end and show what happens

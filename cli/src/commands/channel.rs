@@ -73,24 +73,19 @@ async fn apply(global: &Global, client: &Client, file: &Path, start: bool) -> Re
 
 /// Keeps a span as a title.
 async fn archive(global: &Global, client: &Client, asked: args::Archive) -> Result<(), CliError> {
-    let request =
-        ArchiveRequest { from: Moment::Text(asked.from), to: Moment::Text(asked.to), priority: asked.priority.into() };
-    let key = asked.idempotency_key.as_deref();
+    let request = ArchiveRequest {
+        from: Moment::Text(asked.from),
+        to: Moment::Text(asked.to),
+        priority: asked.title.priority.into(),
+    };
+    let key = asked.title.idempotency_key.as_deref();
     let accepted: AssetView = client.post_json(&path(&asked.which, "/archive"), &request, key).await?;
     if !global.json
         && let Some(archive) = &accepted.archive
     {
         text::left_out(archive);
     }
-    if asked.watch {
-        return submit::watch(global, client, &accepted.id.to_string(), asked.timeout).await;
-    }
-    if global.json {
-        output::json(&accepted);
-    } else {
-        output::line(accepted.id.to_string());
-    }
-    Ok(())
+    submit::accept(global, client, &accepted, &asked.title).await
 }
 
 /// Sends a document.

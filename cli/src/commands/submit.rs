@@ -19,15 +19,26 @@ pub async fn run(global: &Global, args: operate::Submit) -> Result<(), CliError>
         source: source(&args.source)?,
         ladder: ladder_file::choose(args.ladder.as_deref())?,
         tenant: args.tenant,
-        priority: args.priority.into(),
+        priority: args.title.priority.into(),
     };
     let client = client(global)?;
-    let accepted: AssetView = client.post_json("/v1/assets", &submission, args.idempotency_key.as_deref()).await?;
-    if args.watch {
-        return watch(global, &client, &accepted.id.to_string(), args.timeout).await;
+    let key = args.title.idempotency_key.as_deref();
+    let accepted: AssetView = client.post_json("/v1/assets", &submission, key).await?;
+    accept(global, &client, &accepted, &args.title).await
+}
+
+/// Tells of a title that was accepted, and watches it where that was asked for.
+pub async fn accept(
+    global: &Global,
+    client: &Client,
+    accepted: &AssetView,
+    asked: &operate::NewTitle,
+) -> Result<(), CliError> {
+    if asked.watch {
+        return watch(global, client, &accepted.id.to_string(), asked.timeout).await;
     }
     if global.json {
-        output::json(&accepted);
+        output::json(accepted);
     } else {
         output::line(accepted.id.to_string());
     }

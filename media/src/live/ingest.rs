@@ -94,8 +94,8 @@ impl Opening {
 /// How long a source may be silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Before anything of it came: we may have to wait until somebody calls.
-    pub first: Duration,
+    /// Until somebody calls, where we wait for that.
+    pub call: Option<Duration>,
     /// From then on.
     pub stall: Duration,
 }
@@ -128,7 +128,7 @@ pub async fn repack(
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let span = tracing::info_span!("ffmpeg", purpose = "repack");
-    let patience = Patience { first: stall, stall };
+    let patience = Patience { call: None, stall };
     copy(tools, command::repack(tools.ffmpeg()), Some(fragments), bytes, patience, cancel).instrument(span).await
 }
 
@@ -160,14 +160,14 @@ async fn copy(
         let read = async {
             let mut buffer = BytesMut::with_capacity(READ_BYTES);
             let mut early = EARLY_CHUNKS;
-            let mut waiting = (patience.first > patience.stall).then(|| activity.hold());
+            let mut waiting = patience.call.map(|call| (call, activity.hold()));
             loop {
                 buffer.reserve(READ_BYTES);
                 let read = match waiting.take() {
                     None => pipe.read_buf(&mut buffer).await,
-                    Some(_hold) => {
-                        tokio::time::timeout(patience.first, pipe.read_buf(&mut buffer)).await.map_err(|_| {
-                            let reason = format!("nobody has called for {} s", patience.first.as_secs());
+                    Some((call, _hold)) => {
+                        tokio::time::timeout(call, pipe.read_buf(&mut buffer)).await.map_err(|_| {
+                            let reason = format!("nobody has called for {} s", call.as_secs());
                             Failure::new(Class::Transient, "source-silent", reason)
                                 .mend("look at whoever is to call, and at the way here")
                         })?

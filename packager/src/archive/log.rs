@@ -6,14 +6,13 @@ use framemill_queue::{Queue, RecordError};
 use framemill_schemas::{
     failure::{Class, Failure},
     ids::{ChannelId, Tenant},
-    live::{
-        Commit, Committed, Folded, Stretch, Timelines, TrackCommit, channel_folder, commit_key, folded_first,
-        folded_folder, record_key,
-    },
+    live::{Commit, Committed, Stretch, Timelines, TrackCommit, channel_folder, commit_key, record_key},
     subject,
 };
 use framemill_storage::Store;
 use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::live::{FoldError, list_indexes, read_index};
 
 /// Records or indexes that are read at once.
 const AT_ONCE: usize = 8;
@@ -106,10 +105,7 @@ impl Log<'_> {
     /// Commits of these numbers that were folded away, and those beside them.
     async fn folded(&self, wanted_first: u64, wanted_last: u64) -> Result<Vec<Commit>, Failure> {
         let folder = channel_folder(self.tenant, self.channel);
-        let listed = self.store.list(&folded_folder(&folder)).await.map_err(|error| error.to_failure())?;
-        let mut keys: Vec<_> =
-            listed.into_iter().filter_map(|object| Some((folded_first(&object.key)?, object.key))).collect();
-        keys.sort_unstable();
+        let keys = list_indexes(self.store, &folder).await.map_err(fold_failure)?;
         // An index reaches to the beginning of the next one.
         let begin = keys.partition_point(|(first, _)| *first <= wanted_first).saturating_sub(1);
         let end = keys.partition_point(|(first, _)| *first <= wanted_last);
@@ -122,12 +118,16 @@ impl Log<'_> {
     }
 
     async fn index(&self, key: String) -> Result<Vec<Commit>, Failure> {
-        let Some(object) = self.store.get(&key).await.map_err(|error| error.to_failure())? else {
-            return Ok(Vec::new());
-        };
-        let folded = Folded::read(&object.body)
-            .map_err(|reason| Failure::new(Class::Bug, "index-unreadable", format!("{key}: {reason}")))?;
-        Ok(folded.commits)
+        let index = read_index(self.store, &key).await.map_err(fold_failure)?;
+        Ok(index.map(|index| index.commits).unwrap_or_default())
+    }
+}
+
+fn fold_failure(error: FoldError) -> Failure {
+    match error {
+        FoldError::Store(error) => error.to_failure(),
+        FoldError::Record(error) => queue_failure(&error),
+        FoldError::Index { key, reason } => Failure::new(Class::Bug, "index-unreadable", format!("{key}: {reason}")),
     }
 }
 

@@ -23,12 +23,9 @@ use crate::{
         log::{Log, not_kept},
         sound::SoundPlan,
     },
-    handlers::{Handlers, until_cancelled},
+    handlers::{COPIES_AT_ONCE, Handlers, until_cancelled},
     objects::{SameRound, fetch, put},
 };
-
-/// Segments copied at once by one job: each is held in memory whole.
-const COPIES_AT_ONCE: usize = 4;
 
 /// What is copied, and what was committed of it.
 struct Copying<'a> {

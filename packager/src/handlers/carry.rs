@@ -16,12 +16,9 @@ use framemill_storage::Store;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    handlers::{Handlers, until_cancelled},
+    handlers::{COPIES_AT_ONCE, Handlers, until_cancelled},
     objects::{SameRound, fetch, put},
 };
-
-/// Objects copied at once by one job: each is held in memory whole.
-const COPIES_AT_ONCE: usize = 4;
 
 /// What a carry job finds damaged fails it with this code, and the unit is encoded again.
 const DAMAGED: &str = "carry-damaged";

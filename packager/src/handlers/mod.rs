@@ -28,6 +28,9 @@ use crate::metrics::Metrics;
 
 pub(crate) use carry::LastIndex;
 
+/// Objects copied at once by one job: each is held in memory whole.
+const COPIES_AT_ONCE: usize = 4;
+
 /// What jobs are run with.
 pub(crate) struct Handlers {
     pub(crate) queue: Queue,

@@ -11,7 +11,7 @@ use super::chain::{Entry, Logged, Mark, Root, chain};
 /// Format of indexes written by this version, and the newest it reads.
 pub const INDEX_VERSION: u32 = FOLDED_VERSION;
 
-pub use framemill_schemas::live::{folded_first as first_of, folded_folder as folder};
+pub use framemill_schemas::live::folded_folder as folder;
 
 /// A stretch of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

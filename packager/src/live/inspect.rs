@@ -9,10 +9,7 @@ use std::{
 use framemill_media::boxes::read_segment;
 use framemill_schemas::{
     finding::Finding,
-    live::{
-        Commit, Committed, PLAYLIST_FINDINGS_MAX, RenditionSample, SegmentFinding, Timeline, TrackCommit, filler_key,
-        folder_of, segment_key,
-    },
+    live::{Commit, PLAYLIST_FINDINGS_MAX, RenditionSample, SegmentFinding, Timeline, TrackCommit, folder_of},
 };
 use framemill_storage::{Store, StoreError};
 use tokio::sync::mpsc;
@@ -126,10 +123,9 @@ async fn run(parts: LiveParts, folder: String, mut samples: mpsc::Receiver<Sampl
 async fn inspect(store: &Store, folder: &str, sample: &Sample) -> Result<(Vec<Finding>, Option<i64>), StoreError> {
     let Sample { commit, timeline } = sample;
     let mut starts = Starts::default();
-    let key_of = if matches!(commit.what, Committed::Filler { .. }) { filler_key } else { segment_key };
     let mut findings = Vec::new();
     for (rendition, track) in timeline.renditions().zip(commit.what.tracks()) {
-        let key = format!("{folder}/{}", key_of(&folder_of(timeline), rendition, commit.number));
+        let key = format!("{folder}/{}", commit.object_key(&folder_of(timeline), rendition));
         let (found, start) = object(store, &key, rendition, track, sample).await?;
         findings.extend(found);
         starts.add(timeline.audio.iter().any(|rung| rung.name == rendition), start);

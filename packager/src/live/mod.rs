@@ -38,5 +38,7 @@ mod verdict;
 mod window;
 mod writer;
 
+pub use folding::{FoldError, read as read_index};
 pub use sampler::Sampler;
 pub use shards::{LiveParts, run};
+pub use sweep::list as list_indexes;

@@ -17,7 +17,7 @@ use framemill_media::{
 };
 use framemill_schemas::{
     failure::{Class, Failure},
-    live::{Committed, filler_key, folder_of, init_key, segment_key},
+    live::{folder_of, init_key},
 };
 use framemill_storage::Store;
 use tokio::{
@@ -238,9 +238,8 @@ impl Work<'_> {
             return Err(Failure::new(Class::Bug, "no-such-track", format!("{rendition} is no part of its commit")));
         };
         let folder = format!("{}/{}", self.channel.folder, folder_of(timeline));
-        let key_of = if matches!(commit.what, Committed::Filler { .. }) { filler_key } else { segment_key };
         let init = self.store.get(&init_key(&folder, rendition, &track.init)).await;
-        let segment = self.store.get(&key_of(&folder, rendition, commit.number)).await;
+        let segment = self.store.get(&commit.object_key(&folder, rendition)).await;
         let (init, segment) = (init.map_err(|error| error.to_failure())?, segment.map_err(|error| error.to_failure())?);
         Ok(init.zip(segment).map(|(init, segment)| [init.body, segment.body]))
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use framemill_schemas::live::{Timeline, filler_key, folder_of, segment_key};
+use framemill_schemas::live::{Timeline, filler_key, folded_sorted, folder_of, segment_key};
 use framemill_storage::Store;
 
 use super::{
@@ -48,10 +48,7 @@ pub async fn sweep(store: &Store, channel: &Channel, before_ms: i64) -> Result<(
 /// What the store refuses.
 pub async fn list(store: &Store, folder: &str) -> Result<Vec<(u64, String)>, FoldError> {
     let listed = store.list(&index::folder(folder)).await?;
-    let mut keys: Vec<_> =
-        listed.into_iter().filter_map(|object| Some((index::first_of(&object.key)?, object.key))).collect();
-    keys.sort_unstable();
-    Ok(keys)
+    Ok(folded_sorted(listed.into_iter().map(|object| object.key)))
 }
 
 /// When the last number of an index ends on the channel's clock, Unix milliseconds.

@@ -176,7 +176,7 @@ impl Writer {
     async fn write(&mut self, record: &ChannelRecord) {
         let Some(last) = self.stage.entries().last() else { return };
         // Ahead of a span nothing goes on yet.
-        let ended = record.is_off_air() || !has_begun(record, now_ms()) && record.state == ChannelState::Starting;
+        let ended = record.is_off_air() || record.on_air.is_ahead(now_ms()) && record.state == ChannelState::Starting;
         let recalled = self.older.is_none();
         let now = Written { revision: self.stage.revision(), number: last.number(), ended, recalled };
         if now == self.written {
@@ -226,16 +226,10 @@ async fn arrived(older: &mut Option<oneshot::Receiver<Vec<Entry>>>) -> Vec<Entry
     }
 }
 
-/// Whether the span has begun that a channel is on air for: replicas are there ahead of it, and make nothing of the
-/// time before.
-fn has_begun(record: &ChannelRecord, now_ms: i64) -> bool {
-    record.on_air.begins_ms(now_ms).is_none_or(|from_ms| from_ms <= now_ms)
-}
-
 fn sight<'a>(stage: &'a Stage, queue: &Queue, record: &ChannelRecord) -> Sight<'a> {
     let now_ms = now_ms();
     Sight {
-        on: record.is_on_air() && has_begun(record, now_ms) && queue.is_connected(),
+        on: record.is_on_air() && !record.on_air.is_ahead(now_ms) && queue.is_connected(),
         reconnects: queue.reconnects(),
         awaited: stage.awaited().map(|(number, timeline)| (number, &**timeline)),
         beyond: stage.beyond(),

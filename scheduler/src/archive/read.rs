@@ -4,7 +4,7 @@ use framemill_queue::{Queue, RecordError};
 use framemill_schemas::{
     ids::{ChannelId, Tenant},
     live::{
-        Commit, Cut, Folded, Stretch, Timelines, channel_folder, commit_key, folded_first, folded_folder, record_key,
+        Commit, Cut, Folded, Stretch, Timelines, channel_folder, commit_key, folded_folder, folded_sorted, record_key,
         segment_key,
     },
     subject,
@@ -70,13 +70,8 @@ async fn timelines(queue: &Queue, tenant: &Tenant, channel: &ChannelId) -> Resul
 /// The oldest index, which tells since when the channel is kept, and those around the span.
 async fn folded(store: &Store, folder: &str, floor: u64, span: Span) -> Result<Vec<Folded>, OpError> {
     let listed = store.list(&folded_folder(folder)).await?;
-    let mut keys: Vec<_> = listed
-        .into_iter()
-        .filter_map(|object| Some((folded_first(&object.key)?, object.key)))
-        .filter(|(first, _)| *first < floor)
-        .collect();
-    keys.sort_unstable();
-    let keys: Vec<String> = keys.into_iter().map(|(_, key)| key).collect();
+    let keys = folded_sorted(listed.into_iter().map(|object| object.key)).into_iter();
+    let keys: Vec<String> = keys.filter(|(first, _)| *first < floor).map(|(_, key)| key).collect();
     let Some(oldest) = keys.first() else { return Ok(Vec::new()) };
     let mut found: Vec<Folded> = one(store, oldest).await?.into_iter().collect();
 

@@ -21,8 +21,8 @@ const BACK: Duration = Duration::from_secs(10);
 pub(super) fn look(next: &mut ChannelRecord, facts: &Facts<'_>, memory: &Memory) {
     let runs = memory.runs_since().map(|since| facts.now.saturating_duration_since(since));
     // Whoever sends it may begin with the span.
-    let is_early = next.on_air.begins_ms(facts.now_ms).is_some_and(|from_ms| facts.now_ms < from_ms);
-    if is_early || !facts.listening || runs.is_none_or(|runs| runs < GRACE) {
+    let is_ahead = next.on_air.is_ahead(facts.now_ms);
+    if is_ahead || !facts.listening || runs.is_none_or(|runs| runs < GRACE) {
         return;
     }
     for index in 0..next.edition.sources.len() {

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{JobId, NodeId};
+use crate::{
+    ids::{JobId, NodeId},
+    live::{filler_key, segment_key},
+};
 
 /// Newest format of commits that this version reads.
 pub const COMMIT_VERSION: u32 = 1;
@@ -52,6 +55,16 @@ pub enum Committed {
         /// Why, for people.
         why: String,
     },
+}
+
+impl Commit {
+    /// The object that a rendition of it is stored as, below its timeline's folder.
+    pub fn object_key(&self, folder: &str, rendition: &str) -> String {
+        match self.what {
+            Committed::Filler { .. } => filler_key(folder, rendition, self.number),
+            Committed::Segment { .. } | Committed::Gap { .. } => segment_key(folder, rendition, self.number),
+        }
+    }
 }
 
 impl Committed {

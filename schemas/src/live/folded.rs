@@ -46,7 +46,27 @@ pub fn folded_folder(channel: &str) -> String {
     format!("{channel}/index/")
 }
 
+/// Of a listing of that folder the folded stretches, each with its first number, in the order of these.
+pub fn folded_sorted(keys: impl IntoIterator<Item = String>) -> Vec<(u64, String)> {
+    let mut sorted: Vec<_> = keys.into_iter().filter_map(|key| Some((folded_first(&key)?, key))).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
 /// The number that the stretch with this key begins with.
-pub fn folded_first(key: &str) -> Option<u64> {
+fn folded_first(key: &str) -> Option<u64> {
     key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_come_in_the_order_of_their_numbers() {
+        let keys = ["live/a/b/index/100.json", "live/a/b/index/note.txt", "live/a/b/index/20.json"].map(str::to_owned);
+        let sorted = folded_sorted(keys);
+        assert_eq!(sorted.iter().map(|(first, _)| *first).collect::<Vec<_>>(), [20, 100]);
+        assert_eq!(sorted[0].1, format!("{}20.json", folded_folder("live/a/b")));
+    }
 }

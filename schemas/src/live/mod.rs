@@ -26,7 +26,7 @@ pub use commit::{COMMIT_VERSION, Commit, Committed, Flaw, TrackCommit};
 pub use document::{
     Access, CHANNEL_BYTES_MAX, ChannelDocument, CheckedChannel, Observability, REDUNDANCY_MAX, SourceDocument,
 };
-pub use folded::{FOLDED_VERSION, Folded, HOLE_MAX, folded_first, folded_folder};
+pub use folded::{FOLDED_VERSION, Folded, HOLE_MAX, folded_folder, folded_sorted};
 pub use names::{
     CHANNELS, LivePlace, channel_folder, commit_key, filler_key, folder_of, init_key, live_place, record_key,
     segment_key,

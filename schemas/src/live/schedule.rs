@@ -130,6 +130,12 @@ impl OnAir {
         self.0.iter().find(|span| !span.is_over(now_ms))?.from_ms
     }
 
+    /// Whether the span that goes on or comes next is still to begin: a channel is put on air ahead of it, and nothing
+    /// is published of the time before.
+    pub fn is_ahead(&self, now_ms: i64) -> bool {
+        self.begins_ms(now_ms).is_some_and(|from_ms| now_ms < from_ms)
+    }
+
     /// When the last of the spans that are over ended.
     pub fn ended_ms(&self, now_ms: i64) -> Option<i64> {
         self.0.iter().rev().find(|span| span.is_over(now_ms))?.until_ms

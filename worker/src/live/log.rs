@@ -69,10 +69,20 @@ impl Peer {
     }
 }
 
+/// A channel's timelines with their revision, as they are followed.
+pub(super) type Followed = watch::Receiver<Option<(Timelines, u64)>>;
+
+/// Whether a number of a timeline belongs to a later one by now: a commit of it on this one would be a gap.
+pub(super) fn is_superseded(timelines: &Followed, timeline: u32, number: u64) -> bool {
+    let timelines = timelines.borrow();
+    let next = timelines.as_ref().and_then(|(timelines, _)| timelines.first_after(timeline));
+    next.is_some_and(|first| number >= first)
+}
+
 /// A channel as it is being followed.
 pub(super) struct Log {
     pub channel: watch::Receiver<Option<ChannelRecord>>,
-    pub timelines: watch::Receiver<Option<(Timelines, u64)>>,
+    pub timelines: Followed,
     pub head: watch::Receiver<Head>,
     pub peer: watch::Receiver<Peer>,
     records: Records<Timelines>,

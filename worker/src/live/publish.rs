@@ -17,8 +17,8 @@ use framemill_schemas::{
     ids::{ChannelId, JobId, NodeId, Tenant},
     key::digest,
     live::{
-        COMMIT_VERSION, Commit, Committed, Flaw, Timeline, Timelines, TrackCommit, channel_folder, commit_key,
-        filler_key, folder_of, init_key, segment_key,
+        COMMIT_VERSION, Commit, Committed, Flaw, Timeline, TrackCommit, channel_folder, commit_key, filler_key,
+        folder_of, init_key, segment_key,
     },
     object::{CACHE_IMMUTABLE, content_type},
     subject,
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::log::Head;
+use super::log::{Followed, Head, is_superseded};
 use crate::metrics::Metrics;
 
 /// Numbers that wait for the store or for NATS; beyond it the oldest is given up.
@@ -82,9 +82,6 @@ struct Beside {
     /// The init it needs.
     init: String,
 }
-
-/// A channel's timelines with their revision, as they are followed.
-pub(super) type Followed = watch::Receiver<Option<(Timelines, u64)>>;
 
 /// Who publishes, and where.
 #[derive(Clone)]
@@ -195,7 +192,7 @@ async fn publish(desk: Desk, mut arriving: mpsc::Receiver<Order>) {
                 let Some(order) = order else { return };
                 // Numbers that a peer committed, or that another timeline took, while this one lacked a rendition.
                 pending.retain(|(number, timeline, _), _| {
-                    !desk.head.borrow().is_done(*number) && !desk.is_superseded(*number, *timeline)
+                    !desk.head.borrow().is_done(*number) && !is_superseded(&desk.timelines, *timeline, *number)
                 });
                 let key = (order.number, order.timeline.id, order.filler);
                 if desk.head.borrow().is_done(order.number) {
@@ -235,13 +232,6 @@ async fn publish(desk: Desk, mut arriving: mpsc::Receiver<Order>) {
 }
 
 impl Desk {
-    /// Whether a number belongs to a later timeline by now: a commit of it on this one would be a gap.
-    fn is_superseded(&self, number: u64, timeline: u32) -> bool {
-        let timelines = self.timelines.borrow();
-        let next = timelines.as_ref().and_then(|(timelines, _)| timelines.first_after(timeline));
-        next.is_some_and(|first| number >= first)
-    }
-
     fn yielded(&self, pending: &mut BTreeMap<Key, Pending>, key: Key) {
         if pending.remove(&key).is_some() {
             locked(&self.counts).yielded += 1;
@@ -330,7 +320,7 @@ impl Desk {
 
     /// Commits a number, as often as it takes to hear what became of it.
     async fn commit(self, number: u64, pending: Pending) -> Done {
-        if self.is_superseded(number, pending.timeline.id) {
+        if is_superseded(&self.timelines, pending.timeline.id, number) {
             return Done::Committed;
         }
         let Place { tenant, channel, job, node, .. } = &self.place;

@@ -68,8 +68,6 @@ pub(crate) struct Replica {
     turned: Option<Instant>,
     trouble: Option<Failure>,
     began: Instant,
-    /// The same, Unix milliseconds.
-    began_ms: i64,
 }
 
 impl Replica {
@@ -94,7 +92,6 @@ impl Replica {
             turned: None,
             trouble: None,
             began: Instant::now(),
-            began_ms: now_ms(),
         };
         let outcome = replica.work(cancel).await;
         for running in std::mem::take(&mut replica.runs) {

@@ -3,7 +3,10 @@
 
 use std::net::SocketAddr;
 
-use framemill_schemas::{failure::Failure, live::LiveSource};
+use framemill_schemas::{
+    failure::{Class, Failure},
+    live::LiveSource,
+};
 
 use super::Ingest;
 use crate::source::may_read_from;
@@ -35,6 +38,12 @@ pub(super) fn waited_at(source: &LiveSource) -> Result<SocketAddr, Failure> {
         Failure::input("source-bad-address", format!("{source}: {host:?} is no IP address"))
             .mend("give the address of a group or of this machine, or 0.0.0.0")
     })
+}
+
+/// Why nothing can be listened for at the address of a source.
+pub(super) fn not_bound(source: &LiveSource, error: &std::io::Error) -> Failure {
+    Failure::new(Class::Resource, "source-not-bound", format!("{source} cannot be listened at: {error}"))
+        .mend("free the port, or give the channel an address of this machine")
 }
 
 fn host_port(source: &LiveSource) -> Result<(&str, u16), Failure> {

@@ -41,7 +41,7 @@ pub(super) async fn open(ingest: &Ingest, source: &LiveSource, chunks: mpsc::Sen
     };
     let opening = opening(source, &address.to_string(), secret.as_deref());
     // A caller whose line broke never hangs up: it must be able to call again.
-    let patience = Patience { first: if source.listen { WAIT } else { SILENCE }, stall: SILENCE };
+    let patience = Patience { call: source.listen.then_some(WAIT), stall: SILENCE };
     copy(&ingest.tools, &opening, chunks, patience, &CancellationToken::new()).await
 }
 

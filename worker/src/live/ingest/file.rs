@@ -23,7 +23,7 @@ use super::Ingest;
 
 /// How long the copy may take for its next bytes: it is held back by us, and never by anything else.
 const STALL: Duration = Duration::from_secs(60);
-const PATIENCE: Patience = Patience { first: STALL, stall: STALL };
+const PATIENCE: Patience = Patience { call: None, stall: STALL };
 /// Ticks of 90 kHz per second.
 const TS_HZ: u32 = 90_000;
 /// How much earlier than it is decoded a picture is handed out.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use framemill_schemas::{
-    failure::{Class, Failure},
+    failure::Failure,
     live::{LiveSource, LiveSourceKind},
 };
 use socket2::SockRef;
@@ -20,7 +20,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{address::waited_at, udp::KERNEL_BYTES};
+use super::{
+    address::{not_bound, waited_at},
+    udp::KERNEL_BYTES,
+};
 
 /// Callers that are let through at once: a caller that lost its connection may call again before the old one is
 /// given up.
@@ -68,10 +71,7 @@ impl Gate {
     /// Fails as `resource` (`source-not-bound`).
     pub async fn before(source: &LiveSource, from: From) -> Result<Self, Failure> {
         let at = waited_at(source)?;
-        let not_bound = |error: io::Error| {
-            Failure::new(Class::Resource, "source-not-bound", format!("{source} cannot be listened at: {error}"))
-                .mend("free the port, or give the channel an address of this machine")
-        };
+        let not_bound = |error: io::Error| not_bound(source, &error);
         let (behind, standing) = if source.kind == LiveSourceKind::Srt {
             let outside = UdpSocket::bind(at).await.map_err(not_bound)?;
             // As much of it as the system gives.

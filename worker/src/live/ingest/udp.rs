@@ -14,7 +14,11 @@ use framemill_schemas::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::UdpSocket, sync::mpsc};
 
-use super::{Ingest, address::waited_at, gate::From};
+use super::{
+    Ingest,
+    address::{not_bound, waited_at},
+    gate::From,
+};
 
 /// Largest datagram that is taken: IP allows no more.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
@@ -26,10 +30,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub(super) async fn open(_: &Ingest, source: &LiveSource, chunks: mpsc::Sender<Bytes>) -> Result<(), Failure> {
     let at = waited_at(source)?;
     let from = From::of(source);
-    let socket = listen(at).map_err(|error| {
-        Failure::new(Class::Resource, "source-not-bound", format!("{source} cannot be listened at: {error}"))
-            .mend("free the port, or give the channel an address of this machine")
-    })?;
+    let socket = listen(at).map_err(|error| not_bound(source, &error))?;
     let mut buffer = BytesMut::with_capacity(DATAGRAM_BYTES_MAX * 4);
     loop {
         buffer.reserve(DATAGRAM_BYTES_MAX);

@@ -9,7 +9,7 @@ use framemill_schemas::live::{Flaw, Timeline};
 use super::{
     super::{
         encoder::SOUND_AHEAD,
-        log::Log,
+        log::is_superseded,
         publish::{Init, Order},
     },
     Replica,
@@ -31,8 +31,7 @@ impl Replica {
             Ok(segment) => segment,
         };
         let timeline = running.run.timeline.clone();
-        if successor(&self.log, timeline.id).is_some_and(|first| segment.number >= first) {
-            // Of another timeline by now: what was committed of it here would be a gap.
+        if is_superseded(&self.log.timelines, timeline.id, segment.number) {
             running.last[piece.track] = Some(segment.number);
             return;
         }
@@ -103,8 +102,4 @@ impl Replica {
             running.whole.retain(|number, _| Some(*number) > done);
         }
     }
-}
-
-fn successor(log: &Log, id: u32) -> Option<u64> {
-    log.timelines.borrow().as_ref().and_then(|(timelines, _)| timelines.first_after(id))
 }
