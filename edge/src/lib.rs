@@ -1,1 +1,20 @@
-//! The edge: what viewers reach.
+//! The edge: lets in whom it should, serves what it has, and forgets on command.
+//!
+//! Owns the check of tokens before anything else, the cache, the choice among origins, and what a purge means here.
+//! Never writes an object, and holds nothing that others need: what it knows it follows, and with NATS, schedulers and
+//! workers gone it goes on with that.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cache;
+mod clock;
+mod config;
+mod fence;
+mod follow;
+mod http;
+mod metrics;
+mod origin;
+mod purge;
+mod run;
+
+pub use config::{EdgeConfig, OriginConfig, TlsConfig};
+pub use run::{EdgeError, EdgeParts, run};

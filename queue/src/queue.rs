@@ -72,6 +72,12 @@ impl Queue {
         self.link.now().connects.saturating_sub(1)
     }
 
+    /// Which connection there is now; `None` while there is none.
+    pub fn connection(&self) -> Option<u64> {
+        let now = self.link.now();
+        now.up.then_some(now.connects)
+    }
+
     /// Whether the server answers now. What it had for us before, it has sent by then.
     pub async fn answers(&self) -> bool {
         self.link.settle().await.is_ok()

@@ -129,6 +129,18 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         }
     }
 
+    /// The revision of the newest change that is still there, from the leader; 0 when there is none.
+    pub async fn newest(&self) -> Result<u64, RecordError> {
+        let all = layout::record_subject(self.bucket.name, ">");
+        let unavailable = |error: String| RecordError::Unavailable(error);
+        let newest = self.link.call(self.bucket.stream.get_last_raw_message_by_subject(&all)).await;
+        match newest.map_err(|error| unavailable(error.to_string()))? {
+            Ok(newest) => Ok(newest.sequence),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(0),
+            Err(error) => Err(unavailable(error.to_string())),
+        }
+    }
+
     /// Replaces the record if it is still at `revision`, and returns its new revision.
     pub async fn update(&self, key: &str, value: &T, revision: u64) -> Result<u64, RecordError> {
         let bytes = Bytes::from(wire::encode(value)?);

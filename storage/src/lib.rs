@@ -23,6 +23,7 @@ mod list;
 pub mod meta;
 mod outage;
 mod put;
+pub mod range;
 mod read;
 mod retry;
 pub mod secret;

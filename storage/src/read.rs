@@ -85,7 +85,7 @@ impl Store {
 
     async fn get_once(&self, key: &str) -> Result<Option<Object>, StoreError> {
         let call = self.call("GetObject", key);
-        let Some(mut output) = self.open(call, None).await? else { return Ok(None) };
+        let Some(mut output) = self.begin(call, None).await? else { return Ok(None) };
         let meta = meta::from_headers(output.metadata(), output.content_type(), output.cache_control());
         let etag = plain_etag(output.e_tag());
         let length = length(&output);
@@ -172,7 +172,7 @@ impl Store {
         }
         let mut waits = self.waits();
         let opened = loop {
-            match self.open(call, range.clone()).await {
+            match self.begin(call, range.clone()).await {
                 Err(error) if error.is_passing() => waits.out(error).await?,
                 Err(error) if bucket.is_some() => return Err(self.blame_source(call, error).await),
                 opened => break opened?,
@@ -218,7 +218,7 @@ impl Store {
         }
     }
 
-    async fn open(&self, call: Call<'_>, range: Option<Range<u64>>) -> Result<Option<GetObjectOutput>, StoreError> {
+    async fn begin(&self, call: Call<'_>, range: Option<Range<u64>>) -> Result<Option<GetObjectOutput>, StoreError> {
         let start = range.as_ref().map_or(0, |range| range.start);
         if start > OFFSET_MAX || range.as_ref().is_some_and(Range::is_empty) {
             return Err(StoreError::Range { key: call.key.to_owned(), start });

@@ -52,8 +52,19 @@ impl Store {
     /// # Errors
     /// Each fault in one sentence with its mend.
     pub async fn connect(config: &S3Config) -> Result<Self, StoreError> {
+        let store = Self::open(config)?;
+        crate::check::check(&store, config.create_bucket).await?;
+        Ok(store)
+    }
+
+    /// A store for one that only reads, and may not do more: nothing is proven, and nothing asked of it before the
+    /// first object.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn open(config: &S3Config) -> Result<Self, StoreError> {
         config.check()?;
-        let store = Self {
+        Ok(Self {
             client: crate::client::build(config)?,
             shared: Arc::new(Shared {
                 endpoint: config.endpoint_shown(),
@@ -64,9 +75,7 @@ impl Store {
                 outages: Outages::default(),
             }),
             patience: Duration::ZERO,
-        };
-        crate::check::check(&store, config.create_bucket).await?;
-        Ok(store)
+        })
     }
 
     /// The bucket of everything that is written.

@@ -22,7 +22,6 @@ mod nodes;
 mod origin;
 mod preview;
 mod problem;
-mod range;
 mod scaling;
 mod serve;
 mod slow;

@@ -12,12 +12,12 @@ use framemill_schemas::{
     ids::AssetId,
     object::{self, MASTER_PLAYLIST, MPD, is_plain_path},
 };
+use framemill_storage::range::{Part, part};
 
 use super::{
     ApiState, assets,
     guard::Viewer,
     problem::{ApiError, Kind, Problems},
-    range::{Part, part},
 };
 
 /// Which object a request is about.

@@ -8,6 +8,7 @@
 //!
 //! Never shares the folder: a second process on it is refused.
 
+mod access;
 mod commit;
 mod conditions;
 mod fault;
@@ -32,6 +33,8 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::secret::Secret;
+
+pub use access::reader;
 
 /// Connections at once; the next ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
@@ -85,7 +88,11 @@ pub async fn serve(
         .await
         .expect("opening a folder does not panic")?;
     let mut builder = S3ServiceBuilder::new(service::EmbeddedStore::new(Arc::new(folder)));
-    builder.set_auth(SimpleAuth::from_single(access_key.expose(), secret_key.expose()));
+    let (reader_access, reader_secret) = reader(access_key, secret_key);
+    let mut auth = SimpleAuth::from_single(access_key.expose(), secret_key.expose());
+    auth.register(reader_access.expose().to_owned(), reader_secret.expose().into());
+    builder.set_auth(auth);
+    builder.set_access(access::Access::new(access_key));
     let service = builder.build();
 
     let mut http = auto::Builder::new(TokioExecutor::new());

@@ -44,6 +44,26 @@ async fn the_embedded_store_passes_the_suite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_reads_and_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let local = Local::start(root.path()).await;
+    let owner = Store::connect(&local.config()).await.unwrap();
+    let key = "live/demo/news/master.m3u8";
+    owner.put_new(key, Bytes::from("1"), &Meta::default()).await.unwrap();
+    let (access, secret) = embedded::reader(&ACCESS.into(), &SECRET.into());
+    let reading = S3Config { access_key: Some(access.clone()), secret_key: Some(secret), ..local.config() };
+    let reader = Store::open(&reading).unwrap();
+    assert_eq!(reader.get(key).await.unwrap().unwrap().body, "1");
+    assert!(reader.get("live/demo/news/other.m3u8").await.unwrap().is_none());
+    assert!(reader.put_new("live/demo/news/other.m3u8", Bytes::from("2"), &Meta::default()).await.is_err());
+    assert!(reader.delete(key).await.is_err());
+    assert_eq!(owner.get(key).await.unwrap().unwrap().body, "1");
+    let guessed = S3Config { access_key: Some(access), secret_key: Some(SECRET.into()), ..local.config() };
+    assert!(Store::open(&guessed).unwrap().get(key).await.is_err());
+    local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn media_is_put_with_its_class_and_nothing_else_is() {
     let root = tempfile::tempdir().unwrap();
     let local = Local::start(root.path()).await;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use axum::http::{HeaderMap, header};
+use hyper::{HeaderMap, header};
 
 /// What part of an object a request gets.
 #[derive(Clone, Debug, PartialEq, Eq)]

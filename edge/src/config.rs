@@ -1,0 +1,91 @@
+//! The section `edge` of the configuration.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use framemill_schemas::ids::Zone;
+use framemill_storage::{S3Config, Secret};
+use serde::{Deserialize, Serialize};
+
+/// How an edge serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeConfig {
+    /// Address that viewers reach.
+    pub listen: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics.
+    pub health: Option<SocketAddr>,
+    /// Name of this edge in the farm; unset, its host name.
+    pub name: Option<String>,
+    /// Where viewers reach it, for whoever sends them there.
+    pub url: Option<String>,
+    /// What it shares with others that may fail together.
+    pub zone: Option<Zone>,
+    /// TLS; unset, plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// Where objects come from, the best first; empty: the store of `s3`.
+    pub origins: Vec<OriginConfig>,
+    /// What edges show that ask this one for objects; unset, none may.
+    pub shield_secret: Option<Secret>,
+    /// Memory for objects, megabytes.
+    pub memory_mb: usize,
+    /// Folder of the part of the cache that is on disk; unset, there is none.
+    pub disk: Option<PathBuf>,
+    /// How much of it, megabytes.
+    pub disk_mb: usize,
+    /// Pages that may read answers (`https://tv.example`), `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Addresses (or networks, `10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// The region (ISO 3166-1 alpha-2) of viewers; unset, tokens that name regions are refused.
+    pub region: Option<String>,
+    /// Connections at once.
+    pub connections: usize,
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            health: None,
+            name: None,
+            url: None,
+            zone: None,
+            tls: None,
+            origins: Vec::new(),
+            shield_secret: None,
+            memory_mb: 256,
+            disk: None,
+            disk_mb: 4096,
+            cors_origins: vec!["*".to_owned()],
+            trusted_proxies: Vec::new(),
+            region: None,
+            connections: 8192,
+        }
+    }
+}
+
+/// A certificate with its key, both PEM files.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The chain, the edge's own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Where objects come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum OriginConfig {
+    /// An S3 store, with keys that only read.
+    S3(Box<S3Config>),
+    /// A web server that has the store's layout: another edge (a shield), or anything else.
+    Http {
+        /// `http://host:port` or `https://host`.
+        url: String,
+        /// The shield's `shield_secret`.
+        #[serde(default)]
+        secret: Option<Secret>,
+    },
+}

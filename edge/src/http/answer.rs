@@ -1,0 +1,208 @@
+//! Answers: an object or a part of it, and refusals. Pure.
+
+use bytes::Bytes;
+use framemill_storage::range::{Part, part};
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Response, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+
+use super::asked::Carriage;
+use crate::cache::{Answer, Object};
+
+/// What everything is answered with.
+pub type Body = Full<Bytes>;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// How an object is sent to one viewer.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How the token came; `None`: an edge asked.
+    pub carriage: Option<Carriage>,
+    /// How long the token is valid yet, seconds: nobody keeps what it opened for longer.
+    pub valid_s: i64,
+}
+
+/// An object for whoever may have it.
+pub fn object(method: &Method, headers: &HeaderMap, found: &Object, answer: &Answer, age_s: i64, terms: Terms) -> Response<Body> {
+    let packed = found.gzip.as_ref().filter(|_| takes_gzip(headers));
+    let body = packed.unwrap_or(&found.body);
+    let etag = if packed.is_some() { format!("\"{}-gzip\"", found.etag) } else { format!("\"{}\"", found.etag) };
+    let size = body.len() as u64;
+    let (status, sent, range) = match part(headers, size, &etag) {
+        Part::NotModified => (StatusCode::NOT_MODIFIED, Bytes::new(), None),
+        Part::Whole => (StatusCode::OK, body.clone(), None),
+        Part::Bytes(bytes) => {
+            let shown = format!("bytes {}-{}/{size}", bytes.start, bytes.end - 1);
+            let at = |offset| usize::try_from(offset).expect("the body is in memory");
+            (StatusCode::PARTIAL_CONTENT, body.slice(at(bytes.start)..at(bytes.end)), Some(shown))
+        }
+        Part::Outside => (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new(), Some(format!("bytes */{size}"))),
+    };
+    let length = sent.len();
+    let mut response = Response::new(Full::new(if method == Method::HEAD { Bytes::new() } else { sent }));
+    *response.status_mut() = status;
+    let out = response.headers_mut();
+    if status != StatusCode::NOT_MODIFIED {
+        out.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        out.insert(header::CONTENT_TYPE, value(&found.content_type));
+    }
+    if let Some(range) = range {
+        out.insert(header::CONTENT_RANGE, value(&range));
+    }
+    if packed.is_some() && status != StatusCode::RANGE_NOT_SATISFIABLE {
+        out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if found.gzip.is_some() {
+        out.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    out.insert(header::ETAG, value(&etag));
+    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    out.insert(header::AGE, HeaderValue::from(age_s));
+    out.insert(header::CACHE_CONTROL, value(&cache_control(found, terms)));
+    out.insert(CACHE_STATUS, HeaderValue::from_static(match answer.served {
+        crate::cache::Served::Hit => "framemill; hit",
+        crate::cache::Served::Miss => "framemill; fwd=miss",
+        crate::cache::Served::Stale => "framemill; hit; detail=stale",
+    }));
+    response
+}
+
+/// How long, and by whom, it may be kept. What came for a token in a header or a cookie is the viewer's own: another one
+/// asks for the same address.
+fn cache_control(found: &Object, terms: Terms) -> String {
+    let scope = match terms.carriage {
+        Some(carriage) if !carriage.is_in_address() => "private",
+        _ => "public",
+    };
+    let max_age_s = i64::from(found.max_age_s).min(terms.valid_s).max(0);
+    if found.immutable {
+        return format!("{scope}, max-age={max_age_s}, immutable");
+    }
+    format!("{scope}, max-age={max_age_s}, stale-if-error={}", i64::from(found.stale_s).min(terms.valid_s).max(0))
+}
+
+/// Whether gzip may be sent (RFC 9110, clause 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty());
+        matches!(name.trim(), "gzip" | "*") && !refused
+    })
+}
+
+/// A refusal or a fault: nobody keeps it, and it says why in one word for programs and a sentence for people.
+pub fn problem(status: StatusCode, reason: &'static str, title: &'static str) -> Response<Body> {
+    let body = format!(
+        "{{\"type\":\"urn:framemill:problem:edge\",\"status\":{},\"title\":\"{title}\",\"reason\":\"{reason}\"}}\n",
+        status.as_u16()
+    );
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let out = response.headers_mut();
+    out.insert(header::CONTENT_TYPE, PROBLEM);
+    out.insert(header::CACHE_CONTROL, NO_STORE);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        out.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        out.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// What is not there: kept for a second, since at the live edge it comes any moment.
+pub fn missing(terms: Terms) -> Response<Body> {
+    let mut response = problem(StatusCode::NOT_FOUND, "missing", "there is no such object");
+    let public = terms.carriage.is_none_or(Carriage::is_in_address);
+    let kept = if public { "public, max-age=1" } else { "private, max-age=1" };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
+    response
+}
+
+/// Names of objects, digests and numbers are visible ASCII; anything else an origin sent is left out.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{Entry, Served};
+
+    const OPEN: Terms = Terms { carriage: None, valid_s: i64::MAX };
+
+    fn found(immutable: bool) -> Object {
+        Object {
+            body: Bytes::from_static(b"0123456789"),
+            gzip: (!immutable).then(|| Bytes::from_static(b"zip")),
+            content_type: "video/mp4".to_owned(),
+            etag: "e".to_owned(),
+            max_age_s: 31_536_000,
+            stale_s: 8,
+            immutable,
+        }
+    }
+
+    fn sent(method: &Method, pairs: &[(&'static str, &str)], found: &Object, terms: Terms) -> (u16, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let answer = Answer { entry: Entry::new(Some(found.clone()), 0, 0), served: Served::Hit };
+        let response = object(method, &headers, found, &answer, 0, terms);
+        (response.status().as_u16(), response.headers().clone())
+    }
+
+    #[test]
+    fn whole_partial_unchanged_and_outside() {
+        for (method, pairs, status, length, range) in [
+            (Method::GET, vec![], 200, Some("10"), None),
+            (Method::HEAD, vec![], 200, Some("10"), None),
+            (Method::GET, vec![("range", "bytes=2-3")], 206, Some("2"), Some("bytes 2-3/10")),
+            (Method::GET, vec![("range", "bytes=10-")], 416, Some("0"), Some("bytes */10")),
+            (Method::GET, vec![("if-none-match", "\"e\"")], 304, None, None),
+            (Method::GET, vec![("if-none-match", "\"e-gzip\"")], 200, Some("10"), None),
+        ] {
+            let (found_status, headers) = sent(&method, &pairs, &found(true), OPEN);
+            let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+            assert_eq!(
+                (found_status, text(header::CONTENT_LENGTH), text(header::CONTENT_RANGE)),
+                (status, length, range),
+                "{pairs:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn playlists_are_packed_for_whoever_takes_it() {
+        for (accepted, packed) in
+            [("gzip", true), ("br, gzip;q=0.5", true), ("*", true), ("gzip;q=0", false), ("gzip;q=0.0", false), ("br", false)]
+        {
+            let (_, headers) = sent(&Method::GET, &[("accept-encoding", accepted)], &found(false), OPEN);
+            assert_eq!(headers.contains_key(header::CONTENT_ENCODING), packed, "{accepted}");
+            assert_eq!(headers[header::VARY], "accept-encoding");
+            let etag = if packed { "\"e-gzip\"" } else { "\"e\"" };
+            assert_eq!(headers[header::ETAG], etag, "{accepted}");
+        }
+    }
+
+    #[test]
+    fn nobody_keeps_anything_for_longer_than_its_token() {
+        for (carriage, valid_s, immutable, expected) in [
+            (None, i64::MAX, true, "public, max-age=31536000, immutable"),
+            (Some(Carriage::Path), 60, true, "public, max-age=60, immutable"),
+            (Some(Carriage::Cookie), 60, true, "private, max-age=60, immutable"),
+            (Some(Carriage::Header), 3, false, "private, max-age=3, stale-if-error=3"),
+            (Some(Carriage::Query), -5, false, "public, max-age=0, stale-if-error=0"),
+        ] {
+            let (_, headers) = sent(&Method::GET, &[], &found(immutable), Terms { carriage, valid_s });
+            assert_eq!(headers[header::CACHE_CONTROL], expected, "{carriage:?}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One request from its beginning to its end: the path, whether the edge may serve, the token, the cache.
+
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
+
+use framemill_queue::Queue;
+use framemill_storage::Secret;
+use framemill_tokens::Method as Way;
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+};
+
+use super::{
+    answer::{self, Body, Terms},
+    asked::{self, Asked, COOKIE, Carriage},
+    cors::Cors,
+    guard::{Denial, Guard},
+    peer::Proxies,
+};
+use crate::{
+    cache::{Cache, Served},
+    clock::now_ms,
+    fence::Fence,
+    metrics::Metrics,
+    origin::{PURGED_HEADER, SHIELD_HEADER},
+    purge::Table,
+};
+
+/// Everything that a request meets.
+pub struct Edge {
+    /// What is served.
+    pub cache: Arc<Cache>,
+    /// Who is let in.
+    pub guard: Guard,
+    /// Whether this edge may serve.
+    pub fence: Arc<Fence>,
+    /// The farm.
+    pub queue: Queue,
+    /// What is purged.
+    pub table: Arc<Table>,
+    /// Which pages may read.
+    pub cors: Cors,
+    /// Whose word on addresses counts.
+    pub proxies: Proxies,
+    /// What edges show that ask this one.
+    pub shield_secret: Option<Secret>,
+    /// Whether viewers come by TLS.
+    pub secure: bool,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// How a request ended, and for metrics in one word.
+type Ended = (Response<Body>, &'static str);
+
+impl Edge {
+    /// Answers one request.
+    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Body>, Infallible> {
+        let (mut response, outcome) = self.respond(&request, peer).await;
+        let origin = request.headers().get(header::ORIGIN);
+        if request.method() == Method::OPTIONS && response.status() == StatusCode::NO_CONTENT {
+            self.cors.add_preflight(origin, response.headers_mut());
+        } else {
+            self.cors.add(origin, response.headers_mut());
+        }
+        let bytes = if request.method() == Method::HEAD { 0 } else { length(response.headers()) };
+        self.metrics.answered(outcome, bytes);
+        Ok(response)
+    }
+
+    async fn respond(&self, request: &Request<Incoming>, peer: IpAddr) -> Ended {
+        let (method, headers) = (request.method(), request.headers());
+        let way = match *method {
+            Method::GET => Way::Get,
+            Method::HEAD => Way::Head,
+            Method::OPTIONS => {
+                let mut preflight = Response::new(Body::default());
+                *preflight.status_mut() = StatusCode::NO_CONTENT;
+                return (preflight, "preflight");
+            }
+            _ => return refuse(StatusCode::METHOD_NOT_ALLOWED, "method", "only GET, HEAD and OPTIONS are answered"),
+        };
+        let Ok(asked) = asked::read(request.uri(), headers) else {
+            return refuse(StatusCode::NOT_FOUND, "path", "there is nothing for viewers at such a path");
+        };
+        let now_s = now_ms().div_euclid(1000);
+        let terms = if self.is_edge(headers) {
+            Terms { carriage: None, valid_s: i64::MAX }
+        } else {
+            let viewer = self.proxies.viewer(peer, headers);
+            let page = headers.get(header::ORIGIN).map(|page| page.to_str().unwrap_or("null"));
+            match self.guard.admit(&asked, way, viewer, page, now_s) {
+                Ok(admitted) => {
+                    Terms { carriage: Some(admitted.carriage), valid_s: admitted.expires_s.saturating_sub(now_s) }
+                }
+                Err(denial) => return deny(&denial),
+            }
+        };
+        if !self.fence.is_open(&self.queue) {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "fenced", "this edge is finding out what it must not serve");
+        }
+        if terms.carriage.is_none() && !self.has_come_to(headers) {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "behind", "this edge has not heard of a purge yet");
+        }
+        if self.table.is_refused(asked.key()) {
+            return (answer::missing(terms), "taken-down");
+        }
+        let (mut response, outcome) = self.serve(method, headers, &asked, terms).await;
+        self.keep_token(&asked, terms, &mut response);
+        (response, outcome)
+    }
+
+    async fn serve(&self, method: &Method, headers: &HeaderMap, asked: &Asked<'_>, terms: Terms) -> Ended {
+        let found = match self.cache.get(asked.key()).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(key = asked.key(), %error, "nothing to show");
+                return refuse(StatusCode::BAD_GATEWAY, "origin", "no origin has an answer at the moment");
+            }
+        };
+        let outcome = match (found.entry.object(), found.served) {
+            (None, _) => "missing",
+            (Some(_), Served::Hit) => "hit",
+            (Some(_), Served::Miss) => "miss",
+            (Some(_), Served::Stale) => "stale",
+        };
+        match found.entry.object() {
+            None => (answer::missing(terms), outcome),
+            Some(object) => {
+                let age_s = found.entry.age_s(now_ms());
+                (answer::object(method, headers, object, &found, age_s, terms), outcome)
+            }
+        }
+    }
+
+    /// A token of a query is not carried on by relative addresses: it becomes a cookie of its paths.
+    fn keep_token(&self, asked: &Asked<'_>, terms: Terms, response: &mut Response<Body>) {
+        if terms.carriage != Some(Carriage::Query) || !response.status().is_success() || terms.valid_s <= 0 {
+            return;
+        }
+        let Some((_, token)) = asked.tokens.iter().find(|(carriage, _)| *carriage == Carriage::Query) else { return };
+        let folder = asked.path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+        let more = if self.secure { "; Secure; SameSite=None; Partitioned" } else { "; SameSite=Lax" };
+        let cookie = format!("{COOKIE}={token}; Path={folder}; Max-Age={}; HttpOnly{more}", terms.valid_s);
+        if let Ok(mut value) = HeaderValue::try_from(cookie) {
+            value.set_sensitive(true);
+            response.headers_mut().append(header::SET_COOKIE, value);
+            // A cache in between must not hand one viewer's cookie to another.
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        }
+    }
+
+    /// Whether another edge asks, which has let its viewers in itself.
+    fn is_edge(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(SHIELD_HEADER).map(HeaderValue::as_bytes);
+        // Digests: how long they take to compare says nothing of the secret.
+        self.shield_secret
+            .as_ref()
+            .zip(shown)
+            .is_some_and(|(secret, shown)| blake3::hash(secret.expose().as_bytes()) == blake3::hash(shown))
+    }
+
+    /// Whether this edge has applied what the edge that asks has.
+    fn has_come_to(&self, headers: &HeaderMap) -> bool {
+        let place = headers.get(PURGED_HEADER).and_then(|place| place.to_str().ok()?.parse::<u64>().ok());
+        place.is_none_or(|place| self.table.place() >= place)
+    }
+}
+
+fn refuse(status: StatusCode, reason: &'static str, title: &'static str) -> Ended {
+    (answer::problem(status, reason, title), reason)
+}
+
+fn deny(denial: &Denial) -> Ended {
+    let (status, title) = match denial.is_mended_by_another_token() {
+        true => (StatusCode::UNAUTHORIZED, "a valid token is needed"),
+        false => (StatusCode::FORBIDDEN, "this token does not open this"),
+    };
+    (answer::problem(status, denial.reason(), title), "denied")
+}
+
+fn length(headers: &HeaderMap) -> u64 {
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,17 @@
+//! HTTP: the listener, what a request asks for, and what it gets.
+
+mod answer;
+mod asked;
+mod cors;
+mod guard;
+mod handle;
+mod peer;
+mod serve;
+mod tls;
+
+pub use cors::Cors;
+pub use guard::Guard;
+pub use handle::Edge;
+pub use peer::Proxies;
+pub use serve::serve;
+pub use tls::acceptor;

@@ -1,0 +1,77 @@
+//! Every metric of an edge.
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram},
+};
+
+/// What is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: Counter<u64>,
+    denials: Counter<u64>,
+    bytes: Counter<u64>,
+    fetches: Histogram<f64>,
+    hedges: Counter<u64>,
+    purges: Histogram<f64>,
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn new() -> Self {
+        let meter = framemill_telemetry::meter("edge");
+        let seconds = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        Self {
+            requests: meter
+                .u64_counter("framemill_edge_requests")
+                .with_description("Requests, by what became of them")
+                .build(),
+            denials: meter
+                .u64_counter("framemill_edge_denials")
+                .with_description("Requests that were refused, by why")
+                .build(),
+            bytes: meter.u64_counter("framemill_edge_sent_bytes").with_description("Bytes of bodies").build(),
+            fetches: meter
+                .f64_histogram("framemill_edge_fetch_seconds")
+                .with_description("How long origins took, by origin and whether they answered")
+                .with_boundaries(seconds.clone())
+                .build(),
+            hedges: meter
+                .u64_counter("framemill_edge_hedges")
+                .with_description("Times that a second origin was asked since the first was slow")
+                .build(),
+            purges: meter
+                .f64_histogram("framemill_edge_purge_seconds")
+                .with_description("From a purge's request to its application here")
+                .with_boundaries(seconds)
+                .build(),
+        }
+    }
+
+    /// A request ended.
+    pub fn answered(&self, outcome: &'static str, bytes: u64) {
+        self.requests.add(1, &[KeyValue::new("outcome", outcome)]);
+        self.bytes.add(bytes, &[]);
+    }
+
+    /// A request was refused.
+    pub fn denied(&self, reason: &'static str) {
+        self.denials.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// An origin answered, or did not.
+    pub fn fetched(&self, origin: &str, answered: bool, took_ms: i64) {
+        let labels = [KeyValue::new("origin", origin.to_owned()), KeyValue::new("answered", answered)];
+        self.fetches.record(took_ms as f64 / 1000.0, &labels);
+    }
+
+    /// A second origin was asked.
+    pub fn hedged(&self) {
+        self.hedges.add(1, &[]);
+    }
+
+    /// A purge was applied that was requested so long ago.
+    pub fn purged(&self, took_ms: i64) {
+        self.purges.record(took_ms.max(0) as f64 / 1000.0, &[]);
+    }
+}

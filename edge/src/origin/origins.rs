@@ -1,0 +1,155 @@
+//! All origins in their order, and one fetch over them: the first that answers, another one when it fails or is slow.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::{sleep, timeout};
+
+use super::{breaker::Breaker, source::Source};
+use crate::{cache::Object, clock::now_ms, config::OriginConfig, metrics::Metrics};
+
+/// Longest that somebody waits for an object, over all origins.
+const FETCH_MAX: Duration = Duration::from_secs(15);
+
+/// Why nothing came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// Every origin failed.
+    #[error("no origin has an answer")]
+    NoOrigin,
+    /// None was done in time.
+    #[error("no origin answered in time")]
+    Slow,
+    /// The fetch itself broke off: a fault of this program.
+    #[error("the fetch broke off")]
+    Broken,
+}
+
+/// The origins.
+pub struct Origins {
+    all: Vec<Origin>,
+}
+
+struct Origin {
+    name: String,
+    source: Source,
+    breaker: Mutex<Breaker>,
+}
+
+/// What one origin said.
+type Said = Result<Option<Object>, String>;
+
+impl Origins {
+    /// Takes the configuration's, the best first.
+    ///
+    /// # Errors
+    /// What is wrong with one.
+    pub fn open(configs: &[OriginConfig]) -> Result<Self, String> {
+        let open = |config: &OriginConfig| {
+            let source = Source::open(config)?;
+            Ok(Origin { name: source.name(), source, breaker: Mutex::default() })
+        };
+        Ok(Self { all: configs.iter().map(open).collect::<Result<_, String>>()? })
+    }
+
+    /// The object under a key as of a place in the order of purges; `None` when no origin that answers has it.
+    ///
+    /// One origin is asked first. When it fails, says that there is nothing, or takes longer than nearly always, the
+    /// next one is asked too; the first object wins.
+    ///
+    /// # Errors
+    /// No origin answered.
+    pub async fn fetch(&self, key: &str, place: u64, metrics: &Metrics) -> Result<Option<Object>, FetchError> {
+        timeout(FETCH_MAX, self.race(key, place, metrics)).await.unwrap_or(Err(FetchError::Slow))
+    }
+
+    async fn race(&self, key: &str, place: u64, metrics: &Metrics) -> Result<Option<Object>, FetchError> {
+        let mut waiting = order(&self.all.iter().map(|origin| origin.lock().admits(now_ms())).collect::<Vec<_>>())
+            .into_iter()
+            .map(|index| &self.all[index]);
+        let mut asked = FuturesUnordered::new();
+        let mut missing = false;
+        let Some(first) = waiting.next() else { return Err(FetchError::NoOrigin) };
+        asked.push(first.ask(key, place, metrics));
+        let mut hedge = Some(first.hedge());
+        loop {
+            let slow = async {
+                match hedge {
+                    Some(after) => sleep(after).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(said) = asked.next() => match said {
+                    Ok(Some(object)) => return Ok(Some(object)),
+                    // Another one may be ahead of it.
+                    Ok(None) => missing = true,
+                    Err(()) => {}
+                },
+                () = slow => metrics.hedged(),
+            }
+            match waiting.next() {
+                Some(next) => {
+                    asked.push(next.ask(key, place, metrics));
+                    hedge = Some(next.hedge());
+                }
+                None => hedge = None,
+            }
+            if asked.is_empty() {
+                return if missing { Ok(None) } else { Err(FetchError::NoOrigin) };
+            }
+        }
+    }
+}
+
+impl Origin {
+    async fn ask(&self, key: &str, place: u64, metrics: &Metrics) -> Result<Option<Object>, ()> {
+        let begun_ms = now_ms();
+        let said: Said = self.source.fetch(key, place).await;
+        let took_ms = now_ms().saturating_sub(begun_ms);
+        metrics.fetched(&self.name, said.is_ok(), took_ms);
+        match said {
+            Ok(object) => {
+                self.lock().answered(took_ms);
+                Ok(object)
+            }
+            Err(error) => {
+                let alone = self.lock().failed(now_ms());
+                tracing::warn!(origin = self.name, key, error, alone, "an origin failed");
+                Err(())
+            }
+        }
+    }
+
+    fn hedge(&self) -> Duration {
+        Duration::from_millis(self.lock().hedge_ms().unsigned_abs())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes which origins may be asked; returns in which order they are. Those that failed come last, not never: when
+/// nobody else is left, an answer that may fail is better than none.
+fn order(admitted: &[bool]) -> Vec<usize> {
+    let (good, bad): (Vec<usize>, Vec<usize>) = (0..admitted.len()).partition(|index| admitted[*index]);
+    good.into_iter().chain(bad).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_that_failed_come_last() {
+        assert_eq!(order(&[true, true]), [0, 1]);
+        assert_eq!(order(&[false, true]), [1, 0]);
+        assert_eq!(order(&[false, false]), [0, 1]);
+        assert!(order(&[]).is_empty());
+    }
+}

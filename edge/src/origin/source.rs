@@ -1,0 +1,140 @@
+//! One origin: an S3 store, or a web server with the same layout.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use framemill_storage::{Store, StoreError};
+use reqwest::{StatusCode, header};
+
+use super::kept;
+use crate::{cache::Object, config::OriginConfig};
+
+/// The place in the order of purges that an object has to be as new as: asked of an edge by an edge.
+pub const PURGED_HEADER: &str = "framemill-purged";
+/// What an edge shows to another one.
+pub const SHIELD_HEADER: &str = "framemill-shield";
+
+/// Largest object.
+const OBJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Longest time to connect.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// Longest silence.
+const STALL_MAX: Duration = Duration::from_secs(8);
+/// Connections that are kept to one web server.
+const IDLE_MAX: usize = 64;
+
+/// Where objects come from.
+pub enum Source {
+    /// A store.
+    S3(Store),
+    /// A web server.
+    Http {
+        /// Its address, without a slash at the end.
+        url: String,
+        /// Connections to it.
+        client: reqwest::Client,
+        /// What it is shown.
+        secret: Option<header::HeaderValue>,
+    },
+}
+
+impl Source {
+    /// Takes an origin of the configuration.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn open(config: &OriginConfig) -> Result<Self, String> {
+        match config {
+            OriginConfig::S3(s3) => Store::open(s3).map(Self::S3).map_err(|error| error.to_string()),
+            OriginConfig::Http { url, secret } => {
+                let plain = url.trim_end_matches('/');
+                if !plain.starts_with("http://") && !plain.starts_with("https://") {
+                    return Err(format!("the origin {plain} is no http:// or https:// address"));
+                }
+                let client = reqwest::Client::builder()
+                    .connect_timeout(CONNECT_MAX)
+                    .read_timeout(STALL_MAX)
+                    .pool_max_idle_per_host(IDLE_MAX)
+                    .redirect(reqwest::redirect::Policy::none())
+                    .build()
+                    .map_err(|error| format!("no client for the origin {plain}: {error}"))?;
+                let secret = match secret {
+                    None => None,
+                    Some(secret) => {
+                        let mut value = header::HeaderValue::from_str(secret.expose())
+                            .map_err(|_| "the secret of an origin is not visible ASCII".to_owned())?;
+                        value.set_sensitive(true);
+                        Some(value)
+                    }
+                };
+                Ok(Self::Http { url: plain.to_owned(), client, secret })
+            }
+        }
+    }
+
+    /// For logs and metrics.
+    pub fn name(&self) -> String {
+        match self {
+            Self::S3(store) => format!("s3:{}", store.endpoint()),
+            Self::Http { url, .. } => url.clone(),
+        }
+    }
+
+    /// The object under a key, as of a place in the order of purges; `None` when there is none.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words without secrets.
+    pub async fn fetch(&self, key: &str, place: u64) -> Result<Option<Object>, String> {
+        match self {
+            Self::S3(store) => match store.get(key).await {
+                Ok(Some(found)) => {
+                    Ok(Some(kept::object(key, found.body, found.stored.etag, &found.meta.cache_control)))
+                }
+                Ok(None) => Ok(None),
+                Err(StoreError::BadKey { .. }) => Ok(None),
+                Err(error) => Err(error.to_string()),
+            },
+            Self::Http { url, client, secret } => {
+                let mut request = client.get(format!("{url}/{key}")).header(PURGED_HEADER, place);
+                if let Some(secret) = secret {
+                    request = request.header(SHIELD_HEADER, secret.clone());
+                }
+                let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
+                match answer.status() {
+                    StatusCode::OK => read(key, answer).await.map(Some),
+                    StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+                    status => Err(format!("it answered {status}")),
+                }
+            }
+        }
+    }
+}
+
+async fn read(key: &str, mut answer: reqwest::Response) -> Result<Object, String> {
+    let length = answer.content_length();
+    if length.is_some_and(|length| length > OBJECT_BYTES_MAX) {
+        return Err(format!("the object is over {OBJECT_BYTES_MAX} bytes"));
+    }
+    let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let etag = text(header::ETAG).trim_start_matches("W/").trim_matches('"').to_owned();
+    let cache_control = text(header::CACHE_CONTROL);
+    let mut body = BytesMut::with_capacity(usize::try_from(length.unwrap_or(0)).unwrap_or(0));
+    while let Some(part) = answer.chunk().await.map_err(|error| error.without_url().to_string())? {
+        if (body.len() + part.len()) as u64 > OBJECT_BYTES_MAX {
+            return Err(format!("the object is over {OBJECT_BYTES_MAX} bytes"));
+        }
+        body.extend_from_slice(&part);
+    }
+    // A body that was cut off is none, whatever the client thinks of it.
+    if length.is_some_and(|length| length != body.len() as u64) {
+        return Err("the body ended early".to_owned());
+    }
+    let body: Bytes = body.freeze();
+    let etag = if etag.is_empty() { tag_of(&body) } else { etag };
+    Ok(kept::object(key, body, etag, &cache_control))
+}
+
+/// An entity tag for what came without one.
+fn tag_of(body: &[u8]) -> String {
+    framemill_schemas::key::digest(body).chars().take(32).collect()
+}

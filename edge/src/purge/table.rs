@@ -1,0 +1,157 @@
+//! The place of each tag's last purge. An object is as old as the beginning of its fetch, and is good while none of its
+//! tags was purged later. So nothing is searched at a purge, and a fetch that was under way cannot bring the old object
+//! back.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use framemill_schemas::delivery::{Purge, tags_of};
+
+/// Most tags that are kept apart; beyond it everything older is taken for purged.
+const TAGS_MAX: usize = 1_000_000;
+
+/// Every purge that this edge has applied.
+#[derive(Debug, Default)]
+pub struct Table {
+    tags: RwLock<Tags>,
+    /// The last purge that was applied.
+    place: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Tags {
+    /// The last purge of each tag.
+    purged: HashMap<Box<str>, u64>,
+    /// Tags that viewers are refused.
+    refused: HashSet<Box<str>>,
+    /// Everything that was fetched before this place is purged.
+    floor: u64,
+}
+
+impl Table {
+    /// The place that was reached: what a fetch that begins now will be as old as.
+    pub fn place(&self) -> u64 {
+        self.place.load(Ordering::Acquire)
+    }
+
+    /// Applies a purge with its place. Purges come in order; one that comes again changes nothing.
+    pub fn apply(&self, purge: &Purge, place: u64) {
+        let mut tags = self.write();
+        if tags.purged.len() + purge.tags.len() > TAGS_MAX {
+            tags.purged.clear();
+            tags.floor = place;
+        }
+        for tag in &purge.tags {
+            let last = tags.purged.entry(tag.as_str().into()).or_default();
+            *last = place.max(*last);
+            if purge.refuse {
+                tags.refused.insert(tag.as_str().into());
+            }
+        }
+        self.reach(place);
+    }
+
+    /// Takes everything for purged up to a place: a purge that this version cannot read is one of anything.
+    pub fn apply_unknown(&self, place: u64) {
+        let mut tags = self.write();
+        tags.floor = tags.floor.max(place);
+        self.reach(place);
+    }
+
+    /// Says that nothing is there up to a place beyond what was applied.
+    pub fn reach(&self, place: u64) {
+        self.place.fetch_max(place, Ordering::AcqRel);
+    }
+
+    /// Whether an object that was fetched at `fetched` is still what it was. One from a later place than this edge knows
+    /// belongs to another history (a restored NATS), and is not.
+    pub fn is_good(&self, key: &str, fetched: u64) -> bool {
+        if fetched > self.place() {
+            return false;
+        }
+        let tags = self.read();
+        fetched >= tags.floor
+            && (tags.purged.is_empty()
+                || !tags_of(key).iter().any(|tag| tags.purged.get(tag.as_str()).is_some_and(|last| *last > fetched)))
+    }
+
+    /// Whether viewers are refused an object, whatever their token says.
+    pub fn is_refused(&self, key: &str) -> bool {
+        let tags = self.read();
+        !tags.refused.is_empty() && tags_of(key).iter().any(|tag| tags.refused.contains(tag.as_str()))
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Tags> {
+        self.tags.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Tags> {
+        self.tags.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framemill_schemas::{
+        delivery::{PURGE_VERSION, PurgeCause},
+        ids::PurgeId,
+    };
+
+    use super::*;
+
+    const SEGMENT: &str = "live/acme/news/t1-00c0ffee/720p/7.m4s";
+    const OTHER: &str = "live/acme/sport/t1-00c0ffee/720p/7.m4s";
+
+    fn purge(tags: &[&str], refuse: bool) -> Purge {
+        Purge {
+            v: PURGE_VERSION,
+            id: PurgeId::new(uuid::Uuid::from_u128(1)),
+            tenant: "acme".parse().unwrap(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            refuse,
+            cause: PurgeCause::Request,
+            requested_ms: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_fetched_before_its_purge_is_old_and_what_after_is_good() {
+        let table = Table::default();
+        assert!(table.is_good(SEGMENT, 0) && table.place() == 0);
+        table.apply(&purge(&["channel:acme/news"], false), 5);
+        assert!(!table.is_good(SEGMENT, 4) && table.is_good(SEGMENT, 5) && table.is_good(OTHER, 0));
+        table.apply(&purge(&["tenant:acme"], false), 7);
+        assert!(!table.is_good(SEGMENT, 6) && !table.is_good(OTHER, 5) && table.is_good(OTHER, 7));
+        // Again, and late.
+        table.apply(&purge(&["tenant:acme"], false), 6);
+        assert!(table.is_good(OTHER, 7) && table.place() == 7);
+    }
+
+    #[test]
+    fn what_is_from_another_history_is_not_good() {
+        let table = Table::default();
+        table.reach(3);
+        assert!(table.is_good(SEGMENT, 3) && !table.is_good(SEGMENT, 4));
+    }
+
+    #[test]
+    fn what_cannot_be_read_purges_everything() {
+        let table = Table::default();
+        table.apply_unknown(9);
+        assert!(!table.is_good(SEGMENT, 8) && table.is_good(SEGMENT, 9));
+    }
+
+    #[test]
+    fn what_is_taken_down_is_refused_for_good() {
+        let table = Table::default();
+        table.apply(&purge(&["channel:acme/news"], true), 1);
+        assert!(table.is_refused(SEGMENT) && !table.is_refused(OTHER));
+        table.apply(&purge(&["channel:acme/news"], false), 2);
+        assert!(table.is_refused(SEGMENT));
+    }
+}

@@ -1,0 +1,119 @@
+//! An edge from its start to its end.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use framemill_queue::Queue;
+use framemill_schemas::{
+    delivery::{EDGE_VERSION, EdgeRecord, Region},
+    ids::NodeId,
+};
+use framemill_telemetry::Shutdown;
+use framemill_tokens::Keyring;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{
+    cache::{Cache, Shelf, ShelfError},
+    clock::now_ms,
+    config::EdgeConfig,
+    fence::Fence,
+    follow::{self, Revocations},
+    http::{self, Cors, Edge, Guard, Proxies},
+    metrics::Metrics,
+    origin::Origins,
+    purge::{Table, follow::Following},
+};
+
+/// What an edge needs.
+pub struct EdgeParts {
+    /// How it serves; with at least one origin.
+    pub config: EdgeConfig,
+    /// Its name.
+    pub name: NodeId,
+    /// The farm.
+    pub queue: Queue,
+    /// Where viewers reach it.
+    pub listener: TcpListener,
+    /// When to end.
+    pub shutdown: Shutdown,
+}
+
+/// Why an edge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// A setting is not one.
+    #[error("edge.{setting}: {why}")]
+    Config {
+        /// Which.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Its cache has no place.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
+    /// Its listener broke.
+    #[error("the edge's listener has no address")]
+    Listener(#[source] io::Error),
+}
+
+/// Serves until it is told to end.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
+    let EdgeParts { config, name, queue, listener, shutdown } = parts;
+    let fault = |setting| move |why: String| EdgeError::Config { setting, why };
+    let origins = Origins::open(&config.origins).map_err(fault("origins"))?;
+    let proxies = Proxies::new(&config.trusted_proxies).map_err(|error| fault("trusted_proxies")(error.to_string()))?;
+    let region = config.region.as_deref().map(str::parse::<Region>).transpose();
+    let region = region.map_err(|error| fault("region")(error.to_string()))?;
+    let tls = config.tls.as_ref().map(http::acceptor).transpose().map_err(fault("tls"))?;
+    let disk = config.disk.clone().map(|folder: PathBuf| (folder, config.disk_mb));
+    let shelf = Shelf::open(config.memory_mb, disk).await?;
+    let address = listener.local_addr().map_err(EdgeError::Listener)?;
+
+    let metrics = Arc::new(Metrics::new());
+    let (table, fence) = (Arc::new(Table::default()), Arc::new(Fence::new()));
+    let keyring = Arc::new(ArcSwap::from_pointee(Keyring::default()));
+    let revocations = Arc::new(Revocations::default());
+    let cache = Arc::new(Cache::new(shelf, Arc::new(origins), Arc::clone(&table), Arc::clone(&metrics)));
+    let following = Following {
+        queue: queue.clone(),
+        table: Arc::clone(&table),
+        fence: Arc::clone(&fence),
+        metrics: Arc::clone(&metrics),
+        own: EdgeRecord {
+            v: EDGE_VERSION,
+            edge: name.clone(),
+            url: config.url.clone().unwrap_or_default(),
+            zone: config.zone.clone(),
+            started_ms: now_ms(),
+            applied: 0,
+            applied_ms: 0,
+        },
+        stop: shutdown.stop.clone(),
+    };
+    let edge = Arc::new(Edge {
+        cache: Arc::clone(&cache),
+        guard: Guard::new(Arc::clone(&keyring), Arc::clone(&revocations), region, Arc::clone(&metrics)),
+        fence,
+        queue: queue.clone(),
+        table,
+        cors: Cors::new(&config.cors_origins),
+        proxies,
+        shield_secret: config.shield_secret.clone(),
+        secure: tls.is_some(),
+        metrics,
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(following.run());
+    tasks.spawn(follow::keys(queue.clone(), keyring, shutdown.stop.clone()));
+    tasks.spawn(follow::revocations(queue, revocations, shutdown.stop.clone()));
+    tracing::info!(%address, %name, origins = config.origins.len(), tls = tls.is_some(), "the edge listens");
+    http::serve(edge, listener, tls, config.connections, shutdown.drain.clone()).await;
+    cache.close().await;
+    shutdown.stop.cancelled().await;
+    tasks.join_all().await;
+    Ok(())
+}
