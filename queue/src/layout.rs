@@ -9,6 +9,9 @@ use async_nats::jetstream::{
 };
 use framemill_schemas::{
     asset::ASSET_VERSION,
+    delivery::{
+        EDGE_VERSION, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION, SIGNING_KEY_VERSION, TOKEN_KEY_VERSION,
+    },
     job::{JOB_VERSION, JobKind},
     lane::Lane,
     live::{CHANNEL_VERSION, COMMIT_VERSION, TIMELINES_VERSION},
@@ -35,9 +38,12 @@ const EVENTS_DUPLICATES: Duration = Duration::from_secs(120);
 /// How long an idempotency key is honoured.
 const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// How long purges are kept: an edge that was away for longer begins with an empty cache.
+const PURGES_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// All buckets, each with the newest format of its records that this version reads. A record of
 /// a newer one is left alone.
-pub(crate) const BUCKETS: [(&str, u32); 9] = [
+pub(crate) const BUCKETS: [(&str, u32); 15] = [
     (subject::ASSETS_BUCKET, ASSET_VERSION),
     (subject::JOBS_BUCKET, JOB_VERSION),
     (subject::LEASES_BUCKET, 1),
@@ -47,6 +53,12 @@ pub(crate) const BUCKETS: [(&str, u32); 9] = [
     (subject::CHANNELS_BUCKET, CHANNEL_VERSION),
     (subject::TIMELINES_BUCKET, TIMELINES_VERSION),
     (subject::COMMITS_BUCKET, COMMIT_VERSION),
+    (subject::TOKEN_KEYS_BUCKET, TOKEN_KEY_VERSION),
+    (subject::SIGNING_KEYS_BUCKET, SIGNING_KEY_VERSION),
+    (subject::REVOCATIONS_BUCKET, REVOCATION_VERSION),
+    (subject::PURGES_BUCKET, PURGE_VERSION),
+    (subject::PURGE_STATES_BUCKET, PURGE_VERSION),
+    (subject::EDGES_BUCKET, EDGE_VERSION),
 ];
 
 /// Name of a bucket's stream, as every NATS tool knows it.
@@ -107,7 +119,12 @@ fn bucket_config(bucket: &str, replicas: usize) -> stream::Config {
         destination: subject::changed(bucket, ">"),
         headers_only: true,
     });
-    let max_age = if bucket == subject::IDEMPOTENCY_BUCKET { IDEMPOTENCY_AGE_MAX } else { Duration::ZERO };
+    let max_age = match bucket {
+        subject::IDEMPOTENCY_BUCKET => IDEMPOTENCY_AGE_MAX,
+        subject::REVOCATIONS_BUCKET => REVOCATION_AGE_MAX,
+        subject::PURGES_BUCKET | subject::PURGE_STATES_BUCKET => PURGES_AGE_MAX,
+        _ => Duration::ZERO,
+    };
     stream::Config {
         max_messages_per_subject: 1,
         discard: stream::DiscardPolicy::New,
@@ -238,12 +255,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_idempotency_bucket_forgets() {
+    fn only_what_is_of_its_time_is_forgotten() {
+        let of_their_time =
+            ["EVENTS", "KV_idempotency", "KV_revocations", "KV_purges", "KV_purge-states"];
         for config in streams(3) {
             assert_eq!(config.num_replicas, 3);
             assert!(!config.allow_direct, "{}", config.name);
             let forgets = config.max_age > Duration::ZERO;
-            assert_eq!(forgets, ["EVENTS", "KV_idempotency"].contains(&config.name.as_str()), "{}", config.name);
+            assert_eq!(forgets, of_their_time.contains(&config.name.as_str()), "{}", config.name);
         }
     }
 }

@@ -49,6 +49,11 @@ uuid_id!(
     JobId
 );
 
+uuid_id!(
+    /// A purge (UUID v7, or v5 of the event that asked for it: asked twice, it is one).
+    PurgeId
+);
+
 /// Namespace of job ids (RFC 9562, clause 5.5).
 const JOB_NAMESPACE: Uuid = Uuid::from_u128(0x8f1d_2c5e_6a0b_5e0e_9b1d_f3a4_2c77_10b6);
 

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod asset;
 pub mod cloud_event;
+pub mod delivery;
 pub mod event;
 pub mod failure;
 pub mod field_error;

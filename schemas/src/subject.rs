@@ -34,6 +34,19 @@ pub const COMMITS_BUCKET: &str = "commits";
 /// Bucket of idempotency keys; entries expire after a day.
 pub const IDEMPOTENCY_BUCKET: &str = "idempotency";
 
+/// Bucket of what verifies tokens, by key id.
+pub const TOKEN_KEYS_BUCKET: &str = "token-keys";
+/// Bucket of what signs tokens, by key id: for schedulers alone.
+pub const SIGNING_KEYS_BUCKET: &str = "signing-keys";
+/// Bucket of revocations; entries expire after a day.
+pub const REVOCATIONS_BUCKET: &str = "revocations";
+/// Bucket of purges; entries expire after a week.
+pub const PURGES_BUCKET: &str = "purges";
+/// Bucket of how far purges are; entries expire after a week.
+pub const PURGE_STATES_BUCKET: &str = "purge-states";
+/// Bucket of edge records, by name.
+pub const EDGES_BUCKET: &str = "edges";
+
 /// Key of a job's record: an asset's jobs are one filter apart.
 pub fn job_record(asset: AssetId, job: JobId) -> String {
     format!("{asset}.{job}")
