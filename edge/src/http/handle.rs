@@ -1,6 +1,6 @@
 //! One request from its beginning to its end: the path, whether the edge may serve, the token, the cache.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use framemill_queue::Queue;
 use framemill_storage::Secret;
@@ -10,6 +10,7 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderValue},
 };
+use tokio::time::timeout;
 
 use super::{
     answer::{self, Body, Terms},
@@ -26,6 +27,9 @@ use crate::{
     origin::{PURGED_HEADER, SHIELD_HEADER},
     purge::Table,
 };
+
+/// How long an edge that asks waits until this one has heard of the same purges.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
 
 /// Everything that a request meets.
 pub struct Edge {
@@ -100,7 +104,7 @@ impl Edge {
         if !self.fence.is_open(&self.queue) {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "fenced", "this edge is finding out what it must not serve");
         }
-        if terms.carriage.is_none() && !self.has_come_to(headers) {
+        if terms.carriage.is_none() && !self.has_come_to(headers).await {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "behind", "this edge has not heard of a purge yet");
         }
         if self.table.is_refused(asked.key()) {
@@ -161,10 +165,12 @@ impl Edge {
             .is_some_and(|(secret, shown)| blake3::hash(secret.expose().as_bytes()) == blake3::hash(shown))
     }
 
-    /// Whether this edge has applied what the edge that asks has.
-    fn has_come_to(&self, headers: &HeaderMap) -> bool {
+    /// Whether this edge has applied what the edge that asks has; it waits a little for that.
+    async fn has_come_to(&self, headers: &HeaderMap) -> bool {
         let place = headers.get(PURGED_HEADER).and_then(|place| place.to_str().ok()?.parse::<u64>().ok());
-        place.is_none_or(|place| self.table.place() >= place)
+        let Some(place) = place else { return true };
+        let mut reached = self.table.reached();
+        matches!(timeout(BEHIND_MAX, reached.wait_for(|own| *own >= place)).await, Ok(Ok(_)))
     }
 }
 

@@ -37,12 +37,12 @@ pub struct Following {
 impl Following {
     /// Follows until it is stopped.
     pub async fn run(self) {
-        let (reached, heard) = watch::channel(0);
-        tokio::join!(self.apply(&reached), self.catch_up(heard.clone()), self.acknowledge(heard));
+        let reached = self.table.reached();
+        tokio::join!(self.apply(), self.catch_up(reached.clone()), self.acknowledge(reached));
     }
 
     /// Applies every purge in order.
-    async fn apply(&self, reached: &watch::Sender<u64>) {
+    async fn apply(&self) {
         let records: Records<Purge> = self.queue.records(PURGES_BUCKET);
         let mut purges = loop {
             let Some(opened) = self.stop.run_until_cancelled(records.watch(">")).await else { return };
@@ -69,7 +69,6 @@ impl Following {
                     }
                 }
             }
-            reached.send_replace(self.table.place());
         }
     }
 
@@ -85,7 +84,7 @@ impl Following {
             };
             let caught_up = async {
                 let newest = records.newest().await?;
-                // The sender lives as long as this loop.
+                // The table lives as long as this loop.
                 let _ = reached.wait_for(|place| *place >= newest).await;
                 Ok::<_, RecordError>(())
             };

@@ -4,13 +4,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::RwLock,
 };
 
 use framemill_schemas::delivery::{Purge, tags_of};
+use tokio::sync::watch;
 
 /// Most tags that are kept apart; beyond it everything older is taken for purged.
 const TAGS_MAX: usize = 1_000_000;
@@ -20,7 +18,7 @@ const TAGS_MAX: usize = 1_000_000;
 pub struct Table {
     tags: RwLock<Tags>,
     /// The last purge that was applied.
-    place: AtomicU64,
+    place: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +34,7 @@ struct Tags {
 impl Table {
     /// The place that was reached: what a fetch that begins now will be as old as.
     pub fn place(&self) -> u64 {
-        self.place.load(Ordering::Acquire)
+        *self.place.borrow()
     }
 
     /// Applies a purge with its place. Purges come in order; one that comes again changes nothing.
@@ -65,7 +63,16 @@ impl Table {
 
     /// Says that nothing is there up to a place beyond what was applied.
     pub fn reach(&self, place: u64) {
-        self.place.fetch_max(place, Ordering::AcqRel);
+        self.place.send_if_modified(|own| {
+            let further = place > *own;
+            *own = place.max(*own);
+            further
+        });
+    }
+
+    /// Tells of every place that is reached from now on.
+    pub fn reached(&self) -> watch::Receiver<u64> {
+        self.place.subscribe()
     }
 
     /// Whether an object that was fetched at `fetched` is still what it was. One from a later place than this edge knows
