@@ -3,8 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use framemill_schemas::ids::Zone;
-use framemill_storage::{S3Config, Secret};
+use framemill_storage::Secret;
 use serde::{Deserialize, Serialize};
+
+/// The origin that is the store of the section `s3`.
+pub const STORE: &str = "s3";
 
 /// How an edge serves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,9 +25,10 @@ pub struct EdgeConfig {
     pub zone: Option<Zone>,
     /// TLS; unset, plain HTTP.
     pub tls: Option<TlsConfig>,
-    /// Where objects come from, the best first; empty: the store of `s3`.
-    pub origins: Vec<OriginConfig>,
-    /// What edges show that ask this one for objects; unset, none may.
+    /// Where objects come from, the best first: [`STORE`], or the `http(s)://` address of a web server with the same
+    /// layout, another edge for one.
+    pub origins: Vec<String>,
+    /// What edges show to each other; unset, none may ask this one for objects.
     pub shield_secret: Option<Secret>,
     /// Memory for objects, megabytes.
     pub memory_mb: usize,
@@ -51,7 +55,7 @@ impl Default for EdgeConfig {
             url: None,
             zone: None,
             tls: None,
-            origins: Vec::new(),
+            origins: vec![STORE.to_owned()],
             shield_secret: None,
             memory_mb: 256,
             disk: None,
@@ -72,20 +76,4 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-}
-
-/// Where objects come from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum OriginConfig {
-    /// An S3 store, with keys that only read.
-    S3(Box<S3Config>),
-    /// A web server that has the store's layout: another edge (a shield), or anything else.
-    Http {
-        /// `http://host:port` or `https://host`.
-        url: String,
-        /// The shield's `shield_secret`.
-        #[serde(default)]
-        secret: Option<Secret>,
-    },
 }

@@ -16,5 +16,5 @@ mod origin;
 mod purge;
 mod run;
 
-pub use config::{EdgeConfig, OriginConfig, TlsConfig};
+pub use config::{EdgeConfig, STORE, TlsConfig};
 pub use run::{EdgeError, EdgeParts, run};

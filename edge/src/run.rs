@@ -8,6 +8,7 @@ use framemill_schemas::{
     delivery::{EDGE_VERSION, EdgeRecord, Region},
     ids::NodeId,
 };
+use framemill_storage::S3Config;
 use framemill_telemetry::Shutdown;
 use framemill_tokens::Keyring;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -26,8 +27,10 @@ use crate::{
 
 /// What an edge needs.
 pub struct EdgeParts {
-    /// How it serves; with at least one origin.
+    /// How it serves.
     pub config: EdgeConfig,
+    /// The store, with keys that only read.
+    pub s3: S3Config,
     /// Its name.
     pub name: NodeId,
     /// The farm.
@@ -62,9 +65,9 @@ pub enum EdgeError {
 /// # Errors
 /// What keeps it from starting.
 pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
-    let EdgeParts { config, name, queue, listener, shutdown } = parts;
+    let EdgeParts { config, name, s3, queue, listener, shutdown } = parts;
     let fault = |setting| move |why: String| EdgeError::Config { setting, why };
-    let origins = Origins::open(&config.origins).map_err(fault("origins"))?;
+    let origins = Origins::open(&config, &s3).map_err(fault("origins"))?;
     let proxies = Proxies::new(&config.trusted_proxies).map_err(|error| fault("trusted_proxies")(error.to_string()))?;
     let region = config.region.as_deref().map(str::parse::<Region>).transpose();
     let region = region.map_err(|error| fault("region")(error.to_string()))?;

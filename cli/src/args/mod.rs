@@ -59,6 +59,8 @@ pub enum Command {
     Worker(serve::Worker),
     /// Run a packager: manifests and validation
     Packager(serve::Packager),
+    /// Run an edge: what viewers reach
+    Edge(serve::Edge),
     /// Submit a title
     Submit(operate::Submit),
     /// Look at titles and act on them

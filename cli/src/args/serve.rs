@@ -13,6 +13,9 @@ pub struct Up {
     /// Address of the API and the pages [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Address of the edge, which viewers reach [default: 127.0.0.1:8090]
+    #[arg(long, value_name = "ADDR")]
+    pub edge: Option<SocketAddr>,
     /// Encodes at once [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = slots())]
     pub workers: Option<u64>,
@@ -86,6 +89,20 @@ pub struct Packager {
     /// Name of this machine in the farm [default: its host name]
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, value_name = "ADDR")]
+    pub health: Option<SocketAddr>,
+}
+
+/// `framemill edge`.
+#[derive(Clone, Debug, Args)]
+pub struct Edge {
+    /// Address that viewers reach
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Name of this edge in the farm [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, value_name = "ADDR")]
     pub health: Option<SocketAddr>,

@@ -42,6 +42,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Scheduler(args) => role::scheduler(global, args).await,
         Command::Worker(args) => role::worker(global, args).await,
         Command::Packager(args) => role::packager(global, args).await,
+        Command::Edge(args) => role::edge(global, args).await,
         Command::Submit(args) => submit::run(global, args).await,
         Command::Asset(args) => asset::run(global, args).await,
         Command::Channel(args) => channel::run(global, args).await,

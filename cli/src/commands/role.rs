@@ -77,6 +77,26 @@ pub async fn packager(global: &Global, args: serve::Packager) -> Result<(), CliE
     .await
 }
 
+/// Runs an edge.
+pub async fn edge(global: &Global, args: serve::Edge) -> Result<(), CliError> {
+    let mut settings = load::effective(global.config.as_deref())?;
+    let section = &mut settings.edge;
+    section.listen = args.listen.unwrap_or(section.listen);
+    section.name = args.name.or_else(|| section.name.take());
+    section.health = args.health.or(section.health);
+    run(settings, "edge", async |settings: &Settings, shutdown: &Shutdown| {
+        let section = &settings.edge;
+        let listener = startup::listen(section.listen, "viewers", "choose another with --listen").await?;
+        let queue = startup::queue(&settings.nats.to_queue()).await?;
+        tell(section.health, &queue, shutdown).await?;
+        let mut roles = Roles::new(shutdown.clone());
+        output::note(format!("edge: viewers are served at http://{}", address_of(&listener)));
+        roles.edge(section, settings.s3.clone(), queue, listener);
+        Ok(roles)
+    })
+    .await
+}
+
 /// What a role that runs ffmpeg stands on.
 async fn base(settings: &Settings) -> Result<(Toolchain, Queue, Store), CliError> {
     // This machine first: what is wrong here is said whatever the network does.

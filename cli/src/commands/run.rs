@@ -142,7 +142,7 @@ async fn encode(plan: &Plan, settings: &Settings, signals: &mut Signals) -> Resu
     let listener =
         startup::listen(settings.scheduler.listen, "the API", "leave --listen out to have a free port").await?;
     let mut farm = tokio::select! {
-        farm = Farm::start(settings, data, listener, Shutdown::new()) => farm?,
+        farm = Farm::start(settings, data, listener, None, Shutdown::new()) => farm?,
         () = signals.next() => return Err(interrupted()),
     };
     let (listen, store) = (farm.listen, farm.store.clone());

@@ -5,9 +5,17 @@ use framemill_schemas::field_error::FieldError;
 /// Start of every variable that belongs to Framemill.
 pub const PREFIX: &str = "FRAMEMILL_";
 /// The sections of the configuration.
-pub const SECTIONS: [&str; 9] = ["nats", "s3", "ffmpeg", "sources", "scheduler", "worker", "packager", "log", "otel"];
+pub const SECTIONS: [&str; 10] =
+    ["nats", "s3", "ffmpeg", "sources", "scheduler", "worker", "packager", "edge", "log", "otel"];
 /// Keys that are lists; their variables hold the items with commas between.
-const LISTS: [&str; 3] = ["sources.folders", "sources.allow_hosts", "scheduler.folders"];
+const LISTS: [&str; 6] = [
+    "sources.folders",
+    "sources.allow_hosts",
+    "scheduler.folders",
+    "edge.origins",
+    "edge.cors_origins",
+    "edge.trusted_proxies",
+];
 
 /// What a variable sets.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub mod show;
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use framemill_edge::EdgeConfig;
 use framemill_media::toolchain::FfmpegConfig;
 use framemill_packager::{SAMPLE_EVERY_S_MAX, SAMPLE_EVERY_S_MIN};
 use framemill_queue::NatsConfig;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub worker: WorkerSection,
     /// The packager.
     pub packager: PackagerSection,
+    /// The edge.
+    pub edge: EdgeConfig,
     /// Logs.
     pub log: LogConfig,
     /// Traces.
@@ -61,6 +64,7 @@ impl Default for Settings {
             scheduler: SchedulerSection::default(),
             worker: WorkerSection::default(),
             packager: PackagerSection::default(),
+            edge: EdgeConfig::default(),
             log: LogConfig::default(),
             otel: OtelConfig::default(),
         }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use framemill_edge::{EdgeConfig, EdgeParts};
 use framemill_media::toolchain::Toolchain;
 use framemill_packager::PackagerParts;
 use framemill_queue::Queue;
@@ -10,7 +11,7 @@ use framemill_scheduler::{
     view::View,
 };
 use framemill_schemas::ids::NodeId;
-use framemill_storage::Store;
+use framemill_storage::{S3Config, Store};
 use framemill_telemetry::{Shutdown, health};
 use framemill_worker::{Machine, WorkerConfig, WorkerParts, source::SourcesConfig};
 use tokio::{
@@ -18,7 +19,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use super::startup;
+use super::{node, startup};
 use crate::{
     config::{PackagerSection, SchedulerSection, WorkerSection},
     exit::CliError,
@@ -101,6 +102,17 @@ impl Roles {
         self.tasks.spawn(async move {
             let parts = PackagerParts { queue, store, tools, node, slots, live, shutdown };
             ("packager", framemill_packager::run(parts).await.map_err(|error| chain(&error)))
+        });
+    }
+
+    /// Starts an edge; `s3` has keys that only read.
+    pub fn edge(&mut self, config: &EdgeConfig, s3: S3Config, queue: Queue, listener: TcpListener) {
+        let config = config.clone();
+        let name = node::name(config.name.as_deref());
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            let parts = EdgeParts { config, name, s3, queue, listener, shutdown };
+            ("edge", framemill_edge::run(parts).await.map_err(|error| chain(&error)))
         });
     }
 

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use framemill_edge::EdgeConfig;
 use framemill_queue::NatsConfig;
 use framemill_scheduler::view::View;
 use framemill_storage::{S3Config, Secret, Store, embedded};
@@ -25,6 +26,8 @@ use crate::{config::Settings, exit::CliError, output};
 pub struct Farm {
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// Where the edge listens, if there is one.
+    pub edge: Option<SocketAddr>,
     /// Where health is told.
     pub health: Option<SocketAddr>,
     /// Its store.
@@ -50,6 +53,7 @@ impl Farm {
         settings: &Settings,
         data: DataFolder,
         listener: TcpListener,
+        viewers: Option<TcpListener>,
         shutdown: Shutdown,
     ) -> Result<Self, CliError> {
         // The machine tries itself while NATS starts: the first title need not wait for it.
@@ -73,12 +77,18 @@ impl Farm {
             let mut roles = Roles::new(shutdown.clone());
             roles.scheduler(&settings.scheduler, queue.clone(), store.clone(), listener, view);
             roles.worker(&settings.worker, settings.sources.clone(), queue.clone(), store.clone(), machine);
-            roles.packager(&settings.packager, queue, store.clone(), tools, node);
-            Ok((listen, health, store, roles))
+            roles.packager(&settings.packager, queue.clone(), store.clone(), tools, node);
+            let mut edge = None;
+            if let Some(viewers) = viewers {
+                edge = viewers.local_addr().ok();
+                let own = EdgeConfig { url: edge.map(|at| format!("http://{at}")), ..settings.edge.clone() };
+                roles.edge(&own, base.reading(&s3_config), queue, viewers);
+            }
+            Ok((listen, edge, health, store, roles))
         };
         match begun.await {
-            Ok((listen, health, store, roles)) => {
-                Ok(Self { listen, health, store, shutdown, roles, base, _data: data })
+            Ok((listen, edge, health, store, roles)) => {
+                Ok(Self { listen, edge, health, store, shutdown, roles, base, _data: data })
             }
             Err(error) => {
                 base.stop().await;
@@ -131,6 +141,15 @@ impl Base {
             },
         };
         Ok((base, nats_config, s3_config))
+    }
+
+    /// How an edge reaches the store: the embedded one with keys that only read; another as it is configured, where
+    /// it is the operator's to give an edge of its own other keys.
+    pub fn reading(&self, s3: &S3Config) -> S3Config {
+        let pair = s3.access_key.as_ref().zip(s3.secret_key.as_ref()).filter(|_| self.s3.is_some());
+        let Some((access, secret)) = pair else { return s3.clone() };
+        let (access, secret) = embedded::reader(access, secret);
+        S3Config { access_key: Some(access), secret_key: Some(secret), create_bucket: false, ..s3.clone() }
     }
 
     /// Serves the embedded store on a free port.

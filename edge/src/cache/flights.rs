@@ -24,17 +24,6 @@ pub enum Served {
     Stale,
 }
 
-impl Served {
-    /// As metrics, logs and the header `Cache-Status` have it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Stale => "stale",
-        }
-    }
-}
-
 /// What somebody gets who asked.
 #[derive(Clone, Debug)]
 pub struct Answer {

@@ -69,9 +69,9 @@ pub async fn serve(
                 tracing::debug!(%error, "a connection keeps its delay");
             }
             match tls {
-                None => connect(&builder, stream, peer, edge, &watcher).await,
+                None => connect(&builder, stream, peer, edge, watcher).await,
                 Some(tls) => match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connect(&builder, stream, peer, edge, &watcher).await,
+                    Ok(Ok(stream)) => connect(&builder, stream, peer, edge, watcher).await,
                     Ok(Err(error)) => tracing::debug!(%error, "no TLS was agreed on"),
                     Err(_) => tracing::debug!("a TLS handshake took too long"),
                 },
@@ -108,7 +108,7 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: SocketAddr,
     edge: Arc<Edge>,
-    watcher: &hyper_util::server::graceful::Watcher,
+    watcher: hyper_util::server::graceful::Watcher,
 ) {
     let service = service_fn(move |request: Request<Incoming>| Arc::clone(&edge).answer(request, peer.ip()));
     let connection = builder.serve_connection(TokioIo::new(stream), service);

@@ -6,10 +6,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use framemill_storage::S3Config;
 use tokio::time::{sleep, timeout};
 
 use super::{breaker::Breaker, source::Source};
-use crate::{cache::Object, clock::now_ms, config::OriginConfig, metrics::Metrics};
+use crate::{cache::Object, clock::now_ms, config::EdgeConfig, metrics::Metrics};
 
 /// Longest that somebody waits for an object, over all origins.
 const FETCH_MAX: Duration = Duration::from_secs(15);
@@ -47,12 +48,15 @@ impl Origins {
     ///
     /// # Errors
     /// What is wrong with one.
-    pub fn open(configs: &[OriginConfig]) -> Result<Self, String> {
-        let open = |config: &OriginConfig| {
-            let source = Source::open(config)?;
+    pub fn open(config: &EdgeConfig, s3: &S3Config) -> Result<Self, String> {
+        if config.origins.is_empty() {
+            return Err("an edge needs at least one".to_owned());
+        }
+        let open = |origin: &String| {
+            let source = Source::open(origin, s3, config.shield_secret.as_ref())?;
             Ok(Origin { name: source.name(), source, breaker: Mutex::default() })
         };
-        Ok(Self { all: configs.iter().map(open).collect::<Result<_, String>>()? })
+        Ok(Self { all: config.origins.iter().map(open).collect::<Result<_, String>>()? })
     }
 
     /// The object under a key as of a place in the order of purges; `None` when no origin that answers has it.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use framemill_storage::{Store, StoreError};
+use framemill_storage::{S3Config, Secret, Store, StoreError};
 use reqwest::{StatusCode, header};
 
 use super::kept;
-use crate::{cache::Object, config::OriginConfig};
+use crate::{cache::Object, config::STORE};
 
 /// The place in the order of purges that an object has to be as new as: asked of an edge by an edge.
 pub const PURGED_HEADER: &str = "framemill-purged";
@@ -39,37 +39,32 @@ pub enum Source {
 }
 
 impl Source {
-    /// Takes an origin of the configuration.
+    /// Takes an origin of the configuration, the store it may mean, and what other edges are shown.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn open(config: &OriginConfig) -> Result<Self, String> {
-        match config {
-            OriginConfig::S3(s3) => Store::open(s3).map(Self::S3).map_err(|error| error.to_string()),
-            OriginConfig::Http { url, secret } => {
-                let plain = url.trim_end_matches('/');
-                if !plain.starts_with("http://") && !plain.starts_with("https://") {
-                    return Err(format!("the origin {plain} is no http:// or https:// address"));
-                }
-                let client = reqwest::Client::builder()
-                    .connect_timeout(CONNECT_MAX)
-                    .read_timeout(STALL_MAX)
-                    .pool_max_idle_per_host(IDLE_MAX)
-                    .redirect(reqwest::redirect::Policy::none())
-                    .build()
-                    .map_err(|error| format!("no client for the origin {plain}: {error}"))?;
-                let secret = match secret {
-                    None => None,
-                    Some(secret) => {
-                        let mut value = header::HeaderValue::from_str(secret.expose())
-                            .map_err(|_| "the secret of an origin is not visible ASCII".to_owned())?;
-                        value.set_sensitive(true);
-                        Some(value)
-                    }
-                };
-                Ok(Self::Http { url: plain.to_owned(), client, secret })
-            }
+    pub fn open(origin: &str, s3: &S3Config, secret: Option<&Secret>) -> Result<Self, String> {
+        if origin == STORE {
+            return Store::open(s3).map(Self::S3).map_err(|error| error.to_string());
         }
+        let url = origin.trim_end_matches('/');
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(format!("{url:?} is neither {STORE:?} nor an http:// or https:// address"));
+        }
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_MAX)
+            .read_timeout(STALL_MAX)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| format!("no client for {url}: {error}"))?;
+        let visible = |secret: &Secret| {
+            let mut value = header::HeaderValue::from_str(secret.expose()).map_err(|_| "the secret is not visible ASCII")?;
+            value.set_sensitive(true);
+            Ok::<_, &str>(value)
+        };
+        let secret = secret.map(visible).transpose()?;
+        Ok(Self::Http { url: url.to_owned(), client, secret })
     }
 
     /// For logs and metrics.

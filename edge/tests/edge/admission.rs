@@ -1,0 +1,176 @@
+//! Who is let in.
+
+use std::io::{Read, Write};
+
+use framemill_schemas::{
+    delivery::{Address, REVOCATION_VERSION, Revocation, Revoked},
+    subject::REVOCATIONS_BUCKET,
+};
+
+use crate::support::{Farm, PLAYLIST, SEGMENT, claims, eventually, now_ms};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_its_paths_in_every_way_it_can_come() {
+    let farm = Farm::start().await;
+    farm.put(PLAYLIST, "#EXTM3U\n").await;
+    let edge = farm.edge("edge-1").await;
+    let token = farm.token(&claims(&["/live/acme/news/"]));
+    let path = format!("/{PLAYLIST}");
+    assert_eq!(edge.get(&path).await.0, 401);
+    assert_eq!(edge.get(&format!("/t/{token}{path}")).await, (200, "#EXTM3U\n".to_owned()));
+    for (name, value) in [
+        ("authorization", format!("Bearer {token}")),
+        ("cta-common-access-token", token.clone()),
+        ("cookie", format!("framemill-token={token}")),
+    ] {
+        let answer = edge.request(&path).header(name, value).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{name}");
+        assert!(answer.headers()["cache-control"].to_str().unwrap().starts_with("private"), "{name}");
+    }
+    // In a query it becomes a cookie, which nobody in between may keep.
+    let answer = edge.request(&format!("{path}?token={token}")).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["cache-control"].to_str().unwrap()), (200, "private, no-cache"));
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.starts_with(&format!("framemill-token={token}; Path=/live/acme/news;")), "{cookie}");
+    // What was in the cache all the time knows of none of them.
+    assert!(!answer.text().await.unwrap().contains(&token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_is_let_in_and_no_refusal_is_kept() {
+    let farm = Farm::start().await;
+    farm.put(PLAYLIST, "#EXTM3U\n").await;
+    farm.add_key("k2", "other", vec![9; 32]).await;
+    let edge = farm.edge("edge-1").await;
+    let path = format!("/{PLAYLIST}");
+    let good = claims(&["/live/acme/news/"]);
+    let now_s = now_ms() / 1000;
+    let foreign = farm.token(&claims(&["/live/acme/sport/"]));
+    let bound = farm.token(&framemill_schemas::delivery::Claims {
+        address: Address::Within("203.0.113.7".parse().unwrap()),
+        ..good.clone()
+    });
+    let late = farm.token(&framemill_schemas::delivery::Claims { expires_s: now_s - 1, ..good.clone() });
+    let token = farm.token(&good);
+    // The last letter of a signature changed.
+    let forged = format!("{}{}", &token[..token.len() - 1], if token.ends_with('0') { '1' } else { '0' });
+    for (token, status, reason) in [
+        (foreign, 403, "path"),
+        (bound, 403, "address"),
+        (late, 401, "expired"),
+        (forged, 403, "signature"),
+        ("nonsense".to_owned(), 403, "malformed"),
+        ("a".repeat(5000), 403, "oversized"),
+    ] {
+        let answer = edge.request(&format!("/t/{token}{path}")).send().await.unwrap();
+        let kept = answer.headers()["cache-control"].clone();
+        let (found, body) = (answer.status().as_u16(), answer.text().await.unwrap());
+        assert_eq!((found, kept.to_str().unwrap()), (status, "no-store"), "{reason}: {body}");
+        assert!(body.contains(&format!("\"reason\":\"{reason}\"")), "{body}");
+        assert!(!body.contains(&token), "{body}");
+    }
+    // A forged address in front of a proxy nobody named changes nothing.
+    let bound = farm.token(&framemill_schemas::delivery::Claims {
+        address: Address::Within("203.0.113.7".parse().unwrap()),
+        ..good.clone()
+    });
+    let answer = edge.request(&format!("/t/{bound}{path}")).header("x-forwarded-for", "203.0.113.7").send().await.unwrap();
+    assert_eq!(answer.status(), 403);
+    assert_eq!(edge.get(&format!("/t/{}{path}", farm.token(&good))).await.0, 200);
+}
+
+/// Requests as no client library would send them.
+#[tokio::test(flavor = "multi_thread")]
+async fn tricks_with_paths_and_heads_open_nothing() {
+    let farm = Farm::start().await;
+    farm.put(PLAYLIST, "#EXTM3U secret\n").await;
+    farm.put(SEGMENT, "secret").await;
+    let edge = farm.edge("edge-1").await;
+    let token = farm.token(&claims(&["/live/acme/sport/"]));
+    let good = farm.token(&claims(&["/live/acme/news/"]));
+    let raw = |head: String| {
+        let address = edge.address;
+        tokio::task::spawn_blocking(move || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(crate::support::WAIT_MAX)).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut said = Vec::new();
+            // A connection that is cut has said all it would.
+            let _ = stream.read_to_end(&mut said);
+            String::from_utf8_lossy(&said).into_owned()
+        })
+    };
+    for path in [
+        "/live/acme/sport/../news/video-720p.m3u8",
+        "/live/acme/sport/%2e%2e/news/video-720p.m3u8",
+        "/live/acme/sport/%252e%252e/news/video-720p.m3u8",
+        "/live/acme/sport/..;/news/video-720p.m3u8",
+        "/live/acme/sport%2F..%2Fnews/video-720p.m3u8",
+        "/live/acme//news/video-720p.m3u8",
+        "//live/acme/news/video-720p.m3u8",
+        "/live/acme/news;/live/acme/sport/video-720p.m3u8",
+        "/live/acme/sport\\..\\news\\video-720p.m3u8",
+        "/live/acme/news/video-720p.m3u8",
+        "/live/acme/news/video-720p.m3u8?token=",
+        "http://other/live/acme/news/video-720p.m3u8",
+    ] {
+        let with_path = path.strip_prefix('/').map_or_else(|| path.to_owned(), |rest| format!("/t/{token}/{rest}"));
+        for target in [path.to_owned(), with_path] {
+            let said = raw(format!(
+                "GET {target} HTTP/1.1\r\nHost: e\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+            ))
+            .await
+            .unwrap();
+            assert!(!said.contains("secret") && !said.starts_with("HTTP/1.1 200"), "{target}: {said}");
+        }
+    }
+    let of = |head: &str| format!("GET /t/{good}/{PLAYLIST} HTTP/1.1\r\nHost: e\r\n{head}Connection: close\r\n\r\n");
+    // What a smuggler sends: two lengths, a length and chunks, a folded header, a space before the colon.
+    for head in [
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "X: a\r\n b: c\r\n",
+        "Host : other\r\n",
+        "X-Y: a\0b\r\n",
+    ] {
+        let said = raw(of(head)).await.unwrap();
+        assert!(!said.contains("secret"), "{head:?}: {said}");
+    }
+    // A request that is hidden behind a body is none: the connection ends, or the body is taken for one.
+    let hidden = format!("GET /{PLAYLIST} HTTP/1.1\r\nHost: e\r\n\r\n");
+    let said = raw(format!(
+        "POST /t/{good}/{PLAYLIST} HTTP/1.1\r\nHost: e\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{hidden}",
+        hidden.len()
+    ))
+    .await
+    .unwrap();
+    assert!(said.starts_with("HTTP/1.1 405") && said.matches("HTTP/1.1 ").count() == 1, "{said}");
+    let said = raw(of(&format!("X: {}\r\n", "a".repeat(100_000)))).await.unwrap();
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    let said = raw(of(&"X: a\r\n".repeat(1000))).await.unwrap();
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    assert!(raw(of("")).await.unwrap().contains("secret"), "and a plain request is answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_session_is_out_at_once_on_every_edge() {
+    let farm = Farm::start().await;
+    farm.put(PLAYLIST, "#EXTM3U\n").await;
+    let edges = [farm.edge("edge-1").await, farm.edge("edge-2").await];
+    let path = format!("/t/{}/{PLAYLIST}", farm.token(&claims(&["/live/acme/news/"])));
+    for edge in &edges {
+        assert_eq!(edge.get(&path).await.0, 200);
+    }
+    let revocation = Revocation {
+        v: REVOCATION_VERSION,
+        tenant: "acme".parse().unwrap(),
+        revoked: Revoked::Session("s-1".to_owned()),
+        until_ms: now_ms(),
+    };
+    farm.queue.records(REVOCATIONS_BUCKET).create(&revocation.key(), &revocation).await.unwrap();
+    let began = std::time::Instant::now();
+    for edge in &edges {
+        eventually("it is out", async || (edge.get(&path).await.0 == 403).then_some(())).await;
+    }
+    eprintln!("revoked on two edges after {:?}", began.elapsed());
+}

@@ -1,0 +1,8 @@
+//! An edge on a real NATS server and a real store.
+#![allow(clippy::unwrap_used)]
+
+mod admission;
+mod caching;
+mod origins;
+mod purging;
+mod support;
