@@ -134,6 +134,8 @@ pub fn claims(paths: &[&str]) -> Claims {
 
 impl Farm {
     pub async fn start() -> Self {
+        // What the binary does once; another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let data = tempfile::tempdir().unwrap();
         let nats = Nats::start(data.path()).await;
         let queue = connect(nats.port).await;
