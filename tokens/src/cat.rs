@@ -60,8 +60,8 @@ impl Parts {
         };
         let inside = if protected.is_empty() { Header::default() } else { Header::read_bytes(&protected)? };
         let outside = Header::read(&unprotected)?;
-        // Outside of what is signed, an algorithm is anybody's.
-        if outside.algorithm.is_some() {
+        // What stands outside of what is signed is anybody's. Only the key's id may: another one proves nothing.
+        if outside.algorithm.is_some() || unprotected.len() > usize::from(outside.kid.is_some()) {
             return Err(Refusal::Malformed);
         }
         let kid = match (inside.kid, outside.kid) {

@@ -69,6 +69,7 @@ pub(super) const fn enforced(label: i64) -> Option<&'static str> {
         321 => "catdpop",
         322 => "catif",
         323 => "catr",
+        324 => "cattprint",
         _ => return None,
     })
 }
