@@ -83,7 +83,7 @@ fn some_claims() -> impl Strategy<Value = Claims> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn any_claims_come_back_as_they_were(claims in some_claims()) {
