@@ -121,3 +121,31 @@ fn a_signature_of_rfc_8152() {
     assert!(Verifier::new(Algorithm::Es256, &verifies).unwrap().proves(&parts.message, &parts.signed));
     assert_eq!(parts.said().map(|_| ()), Err(Refusal::Malformed));
 }
+
+#[test]
+fn tokens_that_others_show_as_examples() {
+    // From the public documents and tests of a client library and a service, signed with the key of RFC 8392, appendix
+    // A.2.2. The last has a claim of a draft.
+    let key = secret(&bytes("403697de87af64611c1d32a05dab0fe1fcb715a86ab435f1ec99192d79569388"));
+    for (token, refusal) in [
+        (
+            "2D3RhEOhAQWhBFBha2FtYWlfa2V5X2hzMjU2WB2kAWdleWV2aW5uAmVqb25hcwYaZ9TH9QUaZ9TH9Vgg40JB9G77k5RWOlayUSLDl7oFVnny\
+             b4aHYc1qls148WY",
+            None,
+        ),
+        (
+            "2D3RhEOhAQWhBFBha2FtYWlfa2V5X2hzMjU2U6MEGnUCOrsGGmfXRKwFGmfXRKxYIOM6yRx830uqAamWFv1amFYRa5vaV2z5lIQTqFEvFh8z",
+            None,
+        ),
+        (
+            "2D3RhEOhAQWhBFBha2FtYWlfa2V5X2hzMjU2WCqlBBptDunmAmxUaGVDYXRIdW50ZXIZARaiAAIBGEYGGmcZWXoFGmcZWXpYIDWdOGh_yV1O\
+             Zx6eGrJ7RyjcXZM4FhDS9DGXyHMl_toU",
+            Some(Refusal::Unsupported("label")),
+        ),
+    ] {
+        let parts = cat::Parts::read(&base64url::decode(token).unwrap()).unwrap();
+        assert_eq!((parts.algorithm, parts.kid.as_str()), (Some(Algorithm::Hs256), "akamai_key_hs256"));
+        assert!(key.proves(&parts.message, &parts.signed), "{token}");
+        assert_eq!(parts.said().err(), refusal, "{token}");
+    }
+}

@@ -54,7 +54,11 @@ fn claims_of_common_access_tokens() {
         (6, None, Err(Refusal::TooLong)),
         (7, None, malformed),
         (7, Some("s".into()), malformed),
-        (7, Some(bytes(&[0xff])), malformed),
+        (7, Some(bytes(&[])), malformed),
+        (7, Some(bytes(&[0xff])), Ok(())),
+        (7, Some(bytes(&[0xff; 32])), Ok(())),
+        (7, Some(bytes(&[0xff; 33])), malformed),
+        (7, Some(bytes(&[b's'; 65])), malformed),
         (8, Some(cbor!({1 => 2}).unwrap()), unsupported("cnf")),
         (300, Some(1.into()), unsupported("watermark")),
         (308, Some(0.into()), unsupported("catreplay")),
@@ -69,8 +73,10 @@ fn claims_of_common_access_tokens() {
         (322, Some(cbor!({4 => [401]}).unwrap()), unsupported("catif")),
         (323, Some(cbor!({0 => 0, 1 => 60}).unwrap()), unsupported("catr")),
         (324, Some(0.into()), unsupported("cattprint")),
-        (325, Some(0.into()), Ok(())),
-        (1000, Some(0.into()), Ok(())),
+        (278, Some(cbor!({0 => 2}).unwrap()), unsupported("label")),
+        (325, Some(0.into()), unsupported("label")),
+        (10, Some(0.into()), Ok(())),
+        (65_536, Some(0.into()), Ok(())),
         (-70000, Some(0.into()), Ok(())),
         // Addresses.
         (311, v4(bytes(&[203, 0, 113, 7])), Ok(())),
@@ -143,6 +149,9 @@ fn what_a_common_access_token_narrows() {
     assert_eq!((admit(&only_get, &get), admit(&only_get, &head)), (Ok(()), Err(Refusal::Method)));
     let nothing = verified(&[(313, Some(cbor!(["PURGE"]).unwrap()))]);
     assert_eq!(admit(&nothing, &get), Err(Refusal::Method));
+    // An id of bytes is a session by its digits.
+    let by_bytes = verified(&[(7, Some(Value::Bytes(vec![0x0b, 0x71])))]);
+    assert_eq!(by_bytes.claims.session, "0b71");
     let networks = Value::Array(vec![
         tagged(52, Value::Array(vec![16.into(), Value::Bytes(vec![198, 51])])),
         tagged(54, Value::Map(vec![(32.into(), Value::Bytes(vec![0x20, 1, 0xd, 0xb8]))])),
