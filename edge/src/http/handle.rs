@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use framemill_queue::Queue;
 use framemill_storage::Secret;
-use framemill_tokens::Method as Way;
+use framemill_tokens::{Method as Way, path_form};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
@@ -146,6 +146,7 @@ impl Edge {
         let Some((_, token)) = asked.tokens.iter().find(|(carriage, _)| *carriage == Carriage::Query) else { return };
         let folder = asked.path.rsplit_once('/').map_or("/", |(folder, _)| folder);
         let more = if self.secure { "; Secure; SameSite=None; Partitioned" } else { "; SameSite=Lax" };
+        let token = path_form(token);
         let cookie = format!("{COOKIE}={token}; Path={folder}; Max-Age={}; HttpOnly{more}", terms.valid_s);
         if let Ok(mut value) = HeaderValue::try_from(cookie) {
             value.set_sensitive(true);
