@@ -100,7 +100,8 @@ pub async fn keys(queue: Queue, into: Arc<ArcSwap<Keyring>>, stop: CancellationT
     }
 }
 
-async fn open<T: Serialize + DeserializeOwned + Send + 'static>(
+/// Follows a bucket, as soon as NATS lets it; `None` when it is stopped before.
+pub async fn open<T: Serialize + DeserializeOwned + Send + 'static>(
     queue: &Queue,
     bucket: &'static str,
     stop: &CancellationToken,
@@ -152,7 +153,11 @@ mod tests {
         for (account, session, issued_s, refused) in
             [("a", "s", 10, true), ("a", "s", 11, false), ("a", "t", 10, false), ("s", "a", 10, false)]
         {
-            assert_eq!(revocations.refuse(&claims(account, session), issued_s), refused, "{account} {session} {issued_s}");
+            assert_eq!(
+                revocations.refuse(&claims(account, session), issued_s),
+                refused,
+                "{account} {session} {issued_s}"
+            );
         }
         revocations.take(revoke("acme", Revoked::Account("a".to_owned()), 20_000), 0);
         revocations.take(revoke("acme", Revoked::Account("a".to_owned()), 15_000), 0);

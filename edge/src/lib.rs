@@ -15,6 +15,7 @@ mod metrics;
 mod origin;
 mod purge;
 mod run;
+mod sessions;
 
 pub use config::{EdgeConfig, STORE, TlsConfig};
 pub use run::{EdgeError, EdgeParts, run};

@@ -1,9 +1,13 @@
 //! Every metric of an edge.
 
+use std::sync::Arc;
+
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Histogram},
 };
+
+use crate::sessions::Local;
 
 /// What is counted.
 #[derive(Debug)]
@@ -46,6 +50,20 @@ impl Metrics {
                 .with_boundaries(seconds)
                 .build(),
         }
+    }
+
+    /// Tells how many sessions have a seat here, whenever it is asked for.
+    pub fn watch_sessions(&self, seats: &Arc<Local>) {
+        let seats = Arc::downgrade(seats);
+        framemill_telemetry::meter("edge")
+            .u64_observable_gauge("framemill_edge_sessions")
+            .with_description("Sessions of accounts with a limit that watch here")
+            .with_callback(move |observer| {
+                if let Some(seats) = seats.upgrade() {
+                    observer.observe(seats.count() as u64, &[]);
+                }
+            })
+            .build();
     }
 
     /// A request ended.

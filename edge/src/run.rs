@@ -23,6 +23,7 @@ use crate::{
     metrics::Metrics,
     origin::Origins,
     purge::{Table, follow::Following},
+    sessions,
 };
 
 /// What an edge needs.
@@ -80,6 +81,9 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let (table, fence) = (Arc::new(Table::default()), Arc::new(Fence::new()));
     let keyring = Arc::new(ArcSwap::from_pointee(Keyring::default()));
     let revocations = Arc::new(Revocations::default());
+    let (seats, claims) = sessions::Local::new();
+    let seats = Arc::new(seats);
+    metrics.watch_sessions(&seats);
     let cache = Arc::new(Cache::new(shelf, Arc::new(origins), Arc::clone(&table), Arc::clone(&metrics)));
     let following = Following {
         queue: queue.clone(),
@@ -99,7 +103,13 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     };
     let edge = Arc::new(Edge {
         cache: Arc::clone(&cache),
-        guard: Guard::new(Arc::clone(&keyring), Arc::clone(&revocations), region, Arc::clone(&metrics)),
+        guard: Guard::new(
+            Arc::clone(&keyring),
+            Arc::clone(&revocations),
+            Arc::clone(&seats),
+            region,
+            Arc::clone(&metrics),
+        ),
         fence,
         queue: queue.clone(),
         table,
@@ -112,7 +122,8 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(following.run());
     tasks.spawn(follow::keys(queue.clone(), keyring, shutdown.stop.clone()));
-    tasks.spawn(follow::revocations(queue, revocations, shutdown.stop.clone()));
+    tasks.spawn(follow::revocations(queue.clone(), revocations, shutdown.stop.clone()));
+    tasks.spawn(sessions::run(queue, seats, claims, shutdown.stop.clone()));
     tracing::info!(%address, %name, origins = config.origins.len(), tls = tls.is_some(), "the edge listens");
     http::serve(edge, listener, tls, config.connections, shutdown.drain.clone()).await;
     cache.close().await;

@@ -10,7 +10,8 @@ use async_nats::jetstream::{
 use framemill_schemas::{
     asset::ASSET_VERSION,
     delivery::{
-        EDGE_VERSION, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION, SIGNING_KEY_VERSION, TOKEN_KEY_VERSION,
+        EDGE_VERSION, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION, SESSIONS_VERSION, SIGNING_KEY_VERSION,
+        TOKEN_KEY_VERSION,
     },
     job::{JOB_VERSION, JobKind},
     lane::Lane,
@@ -38,12 +39,14 @@ const EVENTS_DUPLICATES: Duration = Duration::from_secs(120);
 /// How long an idempotency key is honoured.
 const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// How long an account's sessions are: each that watches says so again and again.
+const SESSIONS_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long purges are kept: an edge that was away for longer begins with an empty cache.
 const PURGES_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// All buckets, each with the newest format of its records that this version reads. A record of
 /// a newer one is left alone.
-pub(crate) const BUCKETS: [(&str, u32); 15] = [
+pub(crate) const BUCKETS: [(&str, u32); 16] = [
     (subject::ASSETS_BUCKET, ASSET_VERSION),
     (subject::JOBS_BUCKET, JOB_VERSION),
     (subject::LEASES_BUCKET, 1),
@@ -56,6 +59,7 @@ pub(crate) const BUCKETS: [(&str, u32); 15] = [
     (subject::TOKEN_KEYS_BUCKET, TOKEN_KEY_VERSION),
     (subject::SIGNING_KEYS_BUCKET, SIGNING_KEY_VERSION),
     (subject::REVOCATIONS_BUCKET, REVOCATION_VERSION),
+    (subject::SESSIONS_BUCKET, SESSIONS_VERSION),
     (subject::PURGES_BUCKET, PURGE_VERSION),
     (subject::PURGE_STATES_BUCKET, PURGE_VERSION),
     (subject::EDGES_BUCKET, EDGE_VERSION),
@@ -122,6 +126,7 @@ fn bucket_config(bucket: &str, replicas: usize) -> stream::Config {
     let max_age = match bucket {
         subject::IDEMPOTENCY_BUCKET => IDEMPOTENCY_AGE_MAX,
         subject::REVOCATIONS_BUCKET => REVOCATION_AGE_MAX,
+        subject::SESSIONS_BUCKET => SESSIONS_AGE_MAX,
         subject::PURGES_BUCKET | subject::PURGE_STATES_BUCKET => PURGES_AGE_MAX,
         _ => Duration::ZERO,
     };
@@ -257,7 +262,7 @@ mod tests {
     #[test]
     fn only_what_is_of_its_time_is_forgotten() {
         let of_their_time =
-            ["EVENTS", "KV_idempotency", "KV_revocations", "KV_purges", "KV_purge-states"];
+            ["EVENTS", "KV_idempotency", "KV_revocations", "KV_sessions", "KV_purges", "KV_purge-states"];
         for config in streams(3) {
             assert_eq!(config.num_replicas, 3);
             assert!(!config.allow_direct, "{}", config.name);

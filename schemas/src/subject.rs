@@ -40,6 +40,8 @@ pub const TOKEN_KEYS_BUCKET: &str = "token-keys";
 pub const SIGNING_KEYS_BUCKET: &str = "signing-keys";
 /// Bucket of revocations; entries expire after a day.
 pub const REVOCATIONS_BUCKET: &str = "revocations";
+/// Bucket of accounts' sessions; entries expire after a day.
+pub const SESSIONS_BUCKET: &str = "sessions";
 /// Bucket of purges; entries expire after a week.
 pub const PURGES_BUCKET: &str = "purges";
 /// Bucket of how far purges are; entries expire after a week.

@@ -235,7 +235,10 @@ mod tests {
             let mut bytes = Vec::new();
             entry.encode(&mut bytes).unwrap();
             let back = Entry::decode(&mut bytes.as_slice()).unwrap();
-            assert_eq!((back.object(), back.place(), back.0.fetched_ms), (entry.object(), entry.place(), entry.0.fetched_ms));
+            assert_eq!(
+                (back.object(), back.place(), back.0.fetched_ms),
+                (entry.object(), entry.place(), entry.0.fetched_ms)
+            );
             for length in 0..bytes.len() {
                 assert!(Entry::decode(&mut &bytes[..length]).is_err(), "{length}");
             }

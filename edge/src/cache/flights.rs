@@ -11,7 +11,12 @@ use futures_util::{
 };
 
 use super::{Age, Entry, Shelf};
-use crate::{clock::now_ms, metrics::Metrics, origin::{FetchError, Origins}, purge::Table};
+use crate::{
+    clock::now_ms,
+    metrics::Metrics,
+    origin::{FetchError, Origins},
+    purge::Table,
+};
 
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,7 +28,14 @@ pub struct Terms {
 }
 
 /// An object for whoever may have it.
-pub fn object(method: &Method, headers: &HeaderMap, found: &Object, answer: &Answer, age_s: i64, terms: Terms) -> Response<Body> {
+pub fn object(
+    method: &Method,
+    headers: &HeaderMap,
+    found: &Object,
+    answer: &Answer,
+    age_s: i64,
+    terms: Terms,
+) -> Response<Body> {
     let packed = found.gzip.as_ref().filter(|_| takes_gzip(headers));
     let body = packed.unwrap_or(&found.body);
     let etag = if packed.is_some() { format!("\"{}-gzip\"", found.etag) } else { format!("\"{}\"", found.etag) };
@@ -64,11 +71,14 @@ pub fn object(method: &Method, headers: &HeaderMap, found: &Object, answer: &Ans
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     out.insert(header::AGE, HeaderValue::from(age_s));
     out.insert(header::CACHE_CONTROL, value(&cache_control(found, terms)));
-    out.insert(CACHE_STATUS, HeaderValue::from_static(match answer.served {
-        crate::cache::Served::Hit => "framemill; hit",
-        crate::cache::Served::Miss => "framemill; fwd=miss",
-        crate::cache::Served::Stale => "framemill; hit; detail=stale",
-    }));
+    out.insert(
+        CACHE_STATUS,
+        HeaderValue::from_static(match answer.served {
+            crate::cache::Served::Hit => "framemill; hit",
+            crate::cache::Served::Miss => "framemill; fwd=miss",
+            crate::cache::Served::Stale => "framemill; hit; detail=stale",
+        }),
+    );
     response
 }
 
@@ -181,9 +191,14 @@ mod tests {
 
     #[test]
     fn playlists_are_packed_for_whoever_takes_it() {
-        for (accepted, packed) in
-            [("gzip", true), ("br, gzip;q=0.5", true), ("*", true), ("gzip;q=0", false), ("gzip;q=0.0", false), ("br", false)]
-        {
+        for (accepted, packed) in [
+            ("gzip", true),
+            ("br, gzip;q=0.5", true),
+            ("*", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.0", false),
+            ("br", false),
+        ] {
             let (_, headers) = sent(&Method::GET, &[("accept-encoding", accepted)], &found(false), OPEN);
             assert_eq!(headers.contains_key(header::CONTENT_ENCODING), packed, "{accepted}");
             assert_eq!(headers[header::VARY], "accept-encoding");

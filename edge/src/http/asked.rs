@@ -78,7 +78,8 @@ pub fn read<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Asked<'a>, PathE
     tokens.extend(bearer.chain(text(CAT_HEADER)).map(|token| (Carriage::Header, token)));
     let query = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     tokens.extend(query.filter(|(name, _)| QUERY.contains(name)).map(|(_, token)| (Carriage::Query, token)));
-    let cookies = text(header::COOKIE.as_str()).flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    let cookies =
+        text(header::COOKIE.as_str()).flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
     tokens.extend(cookies.filter(|(name, _)| name.trim() == COOKIE).map(|(_, token)| (Carriage::Cookie, token.trim())));
     tokens.truncate(TOKENS_MAX);
     Ok(Asked { path, tokens })
@@ -126,8 +127,15 @@ mod tests {
     #[test]
     fn what_is_not_plain_is_refused_behind_a_token_too() {
         for bad in [
-            "/live//x", "/live/%2e%2e/x", "/live/a;b", "/t/abc", "/t/abc/", "/t/abc//live/x", "/t/abc/live/../x",
-            "/t//live/acme/%2Fx", "/live/x/",
+            "/live//x",
+            "/live/%2e%2e/x",
+            "/live/a;b",
+            "/t/abc",
+            "/t/abc/",
+            "/t/abc//live/x",
+            "/t/abc/live/../x",
+            "/t//live/acme/%2Fx",
+            "/live/x/",
         ] {
             assert_eq!(asked(bad, &[]), Err(PathError::NotPlain), "{bad}");
         }

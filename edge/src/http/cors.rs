@@ -36,7 +36,8 @@ impl Cors {
             }
             Self::These(all) => {
                 headers.append(header::VARY, HeaderValue::from_static("origin"));
-                let Some(origin) = origin.filter(|origin| all.iter().any(|own| own.as_bytes() == origin.as_bytes())) else {
+                let Some(origin) = origin.filter(|origin| all.iter().any(|own| own.as_bytes() == origin.as_bytes()))
+                else {
                     return;
                 };
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

@@ -1,17 +1,14 @@
 //! Whether a request is let in: its tokens, in memory and before the cache.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use foyer::{Cache, CacheBuilder};
-use framemill_schemas::delivery::Region;
+use framemill_schemas::delivery::{NoSeat, Region};
 use framemill_tokens::{Asked as Seeking, Keyring, Method, Refusal, Verified, admit};
 
 use super::asked::{Asked, Carriage};
-use crate::{follow::Revocations, metrics::Metrics};
+use crate::{follow::Revocations, metrics::Metrics, sessions::Local};
 
 /// Tokens whose signature was right and is not computed again. Only such: a flood of forged ones takes no memory.
 const VERIFIED_MAX: usize = 50_000;
@@ -20,6 +17,7 @@ const VERIFIED_MAX: usize = 50_000;
 pub struct Guard {
     keyring: Arc<ArcSwap<Keyring>>,
     revocations: Arc<Revocations>,
+    sessions: Arc<Local>,
     region: Option<Region>,
     /// By digest of the token: nobody reads one out of memory that was not there before.
     verified: Cache<[u8; 32], Arc<Known>>,
@@ -41,6 +39,9 @@ pub enum Denial {
     /// Its session or account is let in no more.
     #[error("the session is revoked")]
     Revoked,
+    /// The account has as many sessions as it may.
+    #[error("the account watches elsewhere")]
+    NoSeat(NoSeat),
 }
 
 impl Denial {
@@ -49,6 +50,8 @@ impl Denial {
         match self {
             Self::Token(refusal) => refusal.reason(),
             Self::Revoked => "revoked",
+            Self::NoSeat(NoSeat::Yielded) => "yielded",
+            Self::NoSeat(NoSeat::Full) => "full",
         }
     }
 
@@ -71,11 +74,12 @@ impl Guard {
     pub fn new(
         keyring: Arc<ArcSwap<Keyring>>,
         revocations: Arc<Revocations>,
+        sessions: Arc<Local>,
         region: Option<Region>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let verified = CacheBuilder::new(VERIFIED_MAX).with_shards(8).build();
-        Self { keyring, revocations, region, verified, metrics }
+        Self { keyring, revocations, sessions, region, verified, metrics }
     }
 
     /// Lets a request in, or says why not: the first token that will do decides, else the first one's refusal.
@@ -88,12 +92,13 @@ impl Guard {
         method: Method,
         address: IpAddr,
         origin: Option<&str>,
-        now_s: i64,
+        now_ms: i64,
     ) -> Result<Admitted, Denial> {
+        let now_s = now_ms.div_euclid(1000);
         let seeking = Seeking { path: asked.path, method, address, origin, region: self.region, now_s };
         let mut refused = None;
         for (carriage, token) in &asked.tokens {
-            match self.check(token, &seeking) {
+            match self.check(token, &seeking, now_ms) {
                 Ok(expires_s) => return Ok(Admitted { carriage: *carriage, expires_s }),
                 Err(denial) => drop(refused.get_or_insert(denial)),
             }
@@ -103,7 +108,7 @@ impl Guard {
         Err(denial)
     }
 
-    fn check(&self, token: &str, seeking: &Seeking<'_>) -> Result<i64, Denial> {
+    fn check(&self, token: &str, seeking: &Seeking<'_>, now_ms: i64) -> Result<i64, Denial> {
         let keyring = self.keyring.load();
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
         let known = self.verified.get(&digest).map(|known| Arc::clone(known.value()));
@@ -120,6 +125,9 @@ impl Guard {
         admit(&known.verified, seeking)?;
         if self.revocations.refuse(&known.verified.claims, known.verified.issued_s) {
             return Err(Denial::Revoked);
+        }
+        if known.verified.claims.sessions_max > 0 {
+            self.sessions.admit(&known.verified.claims, now_ms).map_err(Denial::NoSeat)?;
         }
         Ok(known.verified.claims.expires_s)
     }

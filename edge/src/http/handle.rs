@@ -60,7 +60,11 @@ type Ended = (Response<Body>, &'static str);
 
 impl Edge {
     /// Answers one request.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Body>, Infallible> {
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Result<Response<Body>, Infallible> {
         let (mut response, outcome) = self.respond(&request, peer).await;
         let origin = request.headers().get(header::ORIGIN);
         if request.method() == Method::OPTIONS && response.status() == StatusCode::NO_CONTENT {
@@ -88,21 +92,26 @@ impl Edge {
         let Ok(asked) = asked::read(request.uri(), headers) else {
             return refuse(StatusCode::NOT_FOUND, "path", "there is nothing for viewers at such a path");
         };
-        let now_s = now_ms().div_euclid(1000);
+        let now_ms = now_ms();
         let terms = if self.is_edge(headers) {
             Terms { carriage: None, valid_s: i64::MAX }
         } else {
             let viewer = self.proxies.viewer(peer, headers);
             let page = headers.get(header::ORIGIN).map(|page| page.to_str().unwrap_or("null"));
-            match self.guard.admit(&asked, way, viewer, page, now_s) {
+            match self.guard.admit(&asked, way, viewer, page, now_ms) {
                 Ok(admitted) => {
-                    Terms { carriage: Some(admitted.carriage), valid_s: admitted.expires_s.saturating_sub(now_s) }
+                    let valid_s = admitted.expires_s.saturating_sub(now_ms.div_euclid(1000));
+                    Terms { carriage: Some(admitted.carriage), valid_s }
                 }
                 Err(denial) => return deny(&denial),
             }
         };
         if !self.fence.is_open(&self.queue) {
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "fenced", "this edge is finding out what it must not serve");
+            return refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "fenced",
+                "this edge is finding out what it must not serve",
+            );
         }
         if terms.carriage.is_none() && !self.has_come_to(headers).await {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "behind", "this edge has not heard of a purge yet");

@@ -59,7 +59,8 @@ impl Source {
             .build()
             .map_err(|error| format!("no client for {url}: {error}"))?;
         let visible = |secret: &Secret| {
-            let mut value = header::HeaderValue::from_str(secret.expose()).map_err(|_| "the secret is not visible ASCII")?;
+            let mut value =
+                header::HeaderValue::from_str(secret.expose()).map_err(|_| "the secret is not visible ASCII")?;
             value.set_sensitive(true);
             Ok::<_, &str>(value)
         };

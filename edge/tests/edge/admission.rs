@@ -29,7 +29,10 @@ async fn a_token_opens_its_paths_in_every_way_it_can_come() {
     }
     // In a query it becomes a cookie, which nobody in between may keep.
     let answer = edge.request(&format!("{path}?token={token}")).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.headers()["cache-control"].to_str().unwrap()), (200, "private, no-cache"));
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["cache-control"].to_str().unwrap()),
+        (200, "private, no-cache")
+    );
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.starts_with(&format!("framemill-token={token}; Path=/live/acme/news;")), "{cookie}");
     // What was in the cache all the time knows of none of them.
@@ -73,7 +76,8 @@ async fn nobody_else_is_let_in_and_no_refusal_is_kept() {
         address: Address::Within("203.0.113.7".parse().unwrap()),
         ..good.clone()
     });
-    let answer = edge.request(&format!("/t/{bound}{path}")).header("x-forwarded-for", "203.0.113.7").send().await.unwrap();
+    let answer =
+        edge.request(&format!("/t/{bound}{path}")).header("x-forwarded-for", "203.0.113.7").send().await.unwrap();
     assert_eq!(answer.status(), 403);
     assert_eq!(edge.get(&format!("/t/{}{path}", farm.token(&good))).await.0, 200);
 }

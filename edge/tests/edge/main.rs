@@ -5,4 +5,5 @@ mod admission;
 mod caching;
 mod origins;
 mod purging;
+mod sessions;
 mod support;

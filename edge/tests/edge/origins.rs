@@ -44,7 +44,8 @@ impl Counting {
                 let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                     counted.fetch_add(1, Ordering::SeqCst);
                     let status = if breaks.load(Ordering::SeqCst) { 500 } else { 200 };
-                    let kept = if request.uri().path().ends_with(".m4s") { "max-age=99, immutable" } else { "max-age=1" };
+                    let kept =
+                        if request.uri().path().ends_with(".m4s") { "max-age=99, immutable" } else { "max-age=1" };
                     let answer = Response::builder().status(status).header("cache-control", kept);
                     let answer = answer.body(Full::new(body.clone())).unwrap();
                     async move {
@@ -54,7 +55,8 @@ impl Counting {
                     }
                 });
                 tokio::spawn(async move {
-                    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                    let _ =
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });

@@ -7,16 +7,17 @@ mod key;
 mod path;
 mod purge;
 mod revocation;
+mod sessions;
 mod tags;
 
 pub use claims::{
-    ACCOUNT_CHARS_MAX, Address, Claims, ClaimsError, LIST_MAX, Network, PATH_CHARS_MAX, Paths, Region, SESSION_CHARS_MAX, Yields,
+    ACCOUNT_CHARS_MAX, Address, Claims, ClaimsError, LIST_MAX, Network, PATH_CHARS_MAX, Paths, Region,
+    SESSION_CHARS_MAX, Yields,
 };
 pub use edge::{EDGE_VERSION, EdgeRecord};
 pub use key::{Algorithm, KID_CHARS_MAX, SIGNING_KEY_VERSION, SigningKey, TOKEN_KEY_VERSION, TokenKey};
 pub use path::{PathError, canonical};
-pub use purge::{
-    PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeState, PurgeStatus, TAGS_MAX, TagError, check_tag,
-};
+pub use purge::{PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeState, PurgeStatus, TAGS_MAX, TagError, check_tag};
 pub use revocation::{REVOCATION_AGE_MAX, REVOCATION_VERSION, Revocation, Revoked};
+pub use sessions::{NoSeat, Out, SEAT_MS, SESSIONS_VERSION, Seat, Sessions, sessions_key};
 pub use tags::tags_of;
