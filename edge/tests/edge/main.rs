@@ -3,6 +3,7 @@
 
 mod admission;
 mod caching;
+mod fronts;
 mod origins;
 mod purging;
 mod sessions;
