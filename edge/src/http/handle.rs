@@ -18,6 +18,7 @@ use super::{
     cors::Cors,
     guard::{Denial, Guard},
     peer::Proxies,
+    tarpit::Tarpit,
 };
 use crate::{
     cache::{Cache, Served},
@@ -30,6 +31,9 @@ use crate::{
 
 /// How long an edge that asks waits until this one has heard of the same purges.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
+
+/// How late a refusal is for whoever has had many.
+const SLOWLY: Duration = Duration::from_secs(1);
 
 /// Everything that a request meets.
 pub struct Edge {
@@ -47,6 +51,8 @@ pub struct Edge {
     pub cors: Cors,
     /// Whose word on addresses counts.
     pub proxies: Proxies,
+    /// Who shows too many tokens that open nothing.
+    pub tarpit: Tarpit,
     /// What edges show that ask this one.
     pub shield_secret: Option<Secret>,
     /// Whether viewers come by TLS.
@@ -103,7 +109,12 @@ impl Edge {
                     let valid_s = admitted.expires_s.saturating_sub(now_ms.div_euclid(1000));
                     Terms { carriage: Some(admitted.carriage), valid_s }
                 }
-                Err(denial) => return deny(&denial),
+                Err(denial) => {
+                    if self.tarpit.refused(viewer, now_ms.div_euclid(1000)) {
+                        tokio::time::sleep(SLOWLY).await;
+                    }
+                    return deny(&denial);
+                }
             }
         };
         if !self.fence.is_open(&self.queue) {

@@ -7,6 +7,7 @@ mod guard;
 mod handle;
 mod peer;
 mod serve;
+mod tarpit;
 mod tls;
 
 pub use cors::Cors;
@@ -14,4 +15,5 @@ pub use guard::Guard;
 pub use handle::Edge;
 pub use peer::Proxies;
 pub use serve::serve;
+pub use tarpit::Tarpit;
 pub use tls::acceptor;
