@@ -310,6 +310,8 @@ pub struct JobView {
 pub enum AccessRole {
     /// Look.
     Viewer,
+    /// Give out tokens, renew and revoke them: what stands behind a portal needs no more.
+    Issuer,
     /// Submit, cancel, retry, remove.
     Operator,
     /// Keys.
