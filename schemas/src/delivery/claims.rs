@@ -78,10 +78,13 @@ impl Claims {
         if self.regions.len() > LIST_MAX {
             return fault("regions", "at most 32");
         }
+        // As browsers write it (RFC 6454, clause 6.2): lower case, other scripts as `xn--`, a port after a colon. So it
+        // has no letter that means something to any format of tokens.
+        let is_host = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' | b'[' | b']');
         let is_origin = |origin: &str| {
             origin.len() <= PATH_CHARS_MAX
                 && origin.split_once("://").is_some_and(|(scheme, host)| {
-                    matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', ' ', ',', '*'])
+                    matches!(scheme, "http" | "https") && !host.is_empty() && host.bytes().all(is_host)
                 })
         };
         if self.origins.len() > LIST_MAX || !self.origins.iter().all(|origin| is_origin(origin)) {
@@ -126,7 +129,7 @@ impl TryFrom<Vec<String>> for Paths {
         }
         for path in &paths {
             let folder = path.strip_suffix('/').unwrap_or(path);
-            if path.len() > PATH_CHARS_MAX || super::canonical(folder).ok().as_deref() != Some(folder) {
+            if path.len() > PATH_CHARS_MAX || super::canonical(folder) != Ok(folder) {
                 return fault("each is /live/... or /vod/... in its plain form, with a slash at the end for a folder");
             }
         }
