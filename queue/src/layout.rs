@@ -44,6 +44,10 @@ const PURGES_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the audit trail goes back. Addresses in it have a shorter time, each its own.
 const AUDIT_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Most entries of the audit trail, and most addresses of it. Beyond it the oldest go: a trail that refuses new entries
+/// says nothing of what happens now.
+const AUDIT_ENTRIES_MAX: i64 = 1_000_000;
+
 /// All buckets, each with the newest format of its records that this version reads. A record of
 /// a newer one is left alone.
 pub(crate) const BUCKETS: [(&str, u32); 19] = [
@@ -133,9 +137,11 @@ fn bucket_config(bucket: &str, replicas: usize) -> stream::Config {
         subject::AUDIT_BUCKET | subject::AUDIT_ADDRESSES_BUCKET => AUDIT_AGE_MAX,
         _ => Duration::ZERO,
     };
+    let is_trail = matches!(bucket, subject::AUDIT_BUCKET | subject::AUDIT_ADDRESSES_BUCKET);
     stream::Config {
+        max_messages: if is_trail { AUDIT_ENTRIES_MAX } else { -1 },
         max_messages_per_subject: 1,
-        discard: stream::DiscardPolicy::New,
+        discard: if is_trail { stream::DiscardPolicy::Old } else { stream::DiscardPolicy::New },
         allow_rollup: true,
         deny_delete: true,
         allow_direct: false,
@@ -264,8 +270,15 @@ mod tests {
 
     #[test]
     fn only_what_is_of_its_time_is_forgotten() {
-        let of_their_time =
-            ["EVENTS", "KV_idempotency", "KV_revocations", "KV_purges", "KV_purge-states", "KV_audit", "KV_audit-addresses"];
+        let of_their_time = [
+            "EVENTS",
+            "KV_idempotency",
+            "KV_revocations",
+            "KV_purges",
+            "KV_purge-states",
+            "KV_audit",
+            "KV_audit-addresses",
+        ];
         for config in streams(3) {
             assert_eq!(config.num_replicas, 3);
             assert!(!config.allow_direct, "{}", config.name);

@@ -31,6 +31,9 @@ pub struct Problem {
     /// Every fault of a document that was sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Which of the reasons of its kind, where there are several: a word that stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A page of a list.

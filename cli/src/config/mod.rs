@@ -12,7 +12,11 @@ use std::{net::SocketAddr, path::PathBuf};
 use framemill_media::toolchain::FfmpegConfig;
 use framemill_packager::{SAMPLE_EVERY_S_MAX, SAMPLE_EVERY_S_MIN};
 use framemill_queue::NatsConfig;
-use framemill_scheduler::{gate::Limits, retention::Retention};
+use framemill_scheduler::{
+    delivery::{AuditSettings, TokenSettings},
+    gate::Limits,
+    retention::Retention,
+};
 use framemill_schemas::ids::Zone;
 use framemill_storage::S3Config;
 use framemill_telemetry::{LogConfig, OtelConfig, TelemetryConfig};
@@ -111,6 +115,10 @@ pub struct SchedulerSection {
     pub limits: Limits,
     /// How long what nobody needs any more is kept.
     pub retention: Retention,
+    /// How long tokens are valid.
+    pub tokens: TokenSettings,
+    /// What of viewers is kept.
+    pub audit: AuditSettings,
 }
 
 impl Default for SchedulerSection {
@@ -122,6 +130,8 @@ impl Default for SchedulerSection {
             health: None,
             limits: Limits::default(),
             retention: Retention::default(),
+            tokens: TokenSettings::default(),
+            audit: AuditSettings::default(),
         }
     }
 }
@@ -197,6 +207,13 @@ impl Settings {
         if let Some((key, mend)) = self.worker.headroom.fault() {
             return Err(CliError::usage("a ceiling that is out of range")
                 .at(format!("worker.headroom.{key}"))
+                .mend(mend));
+        }
+        let (tokens, audit) = (self.scheduler.tokens.fault(), self.scheduler.audit.fault());
+        let faults = [tokens.map(|fault| ("tokens", fault)), audit.map(|fault| ("audit", fault))];
+        if let Some((section, (key, mend))) = faults.into_iter().flatten().next() {
+            return Err(CliError::usage("a time that is out of range")
+                .at(format!("scheduler.{section}.{key}"))
                 .mend(mend));
         }
         if let Some(node) = &self.worker.node {

@@ -2,9 +2,7 @@
 
 use framemill_queue::{Queue, RecordError, Records};
 use framemill_schemas::{
-    delivery::{
-        ACCOUNT_VERSION, AccountDocument, AccountRecord, TenantDocument, account_key, accounts_of, is_account,
-    },
+    delivery::{ACCOUNT_VERSION, AccountDocument, AccountRecord, TenantDocument, account_key, accounts_of, is_account},
     field_error::FieldError,
     ids::Tenant,
     subject::ACCOUNTS_BUCKET,

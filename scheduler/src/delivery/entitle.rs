@@ -35,8 +35,6 @@ pub enum Place {
     In(Region),
     /// Nobody says.
     Unknown,
-    /// It was answered when the session began.
-    Answered,
 }
 
 /// What is granted.
@@ -179,7 +177,7 @@ fn in_packages<'a>(
     path: &str,
     moment: Moment,
 ) -> Result<Option<i64>, Denied> {
-    let mut best = Err(Denied::Package(path.to_owned()));
+    let mut best: Result<Option<i64>, Denied> = Err(Denied::Package(path.to_owned()));
     for package in packages.filter(|package| package.paths.hold(path)) {
         best = match (best, is_open(package, path, moment)) {
             (Ok(one), Ok(other)) => Ok(one.zip(other).map(|(one, other)| one.max(other))),
@@ -203,7 +201,6 @@ fn is_open(package: &Package, path: &str, moment: Moment) -> Result<Option<i64>,
         Place::In(region) if package.regions.contains(&region) => {}
         Place::In(_) => return Err(Denied::Region(path.to_owned())),
         Place::Unknown => return Err(Denied::RegionMissing(path.to_owned())),
-        Place::Answered => {}
     }
     Ok(package.end_ms)
 }

@@ -23,6 +23,8 @@ use super::entitle::{Level, own};
 
 /// Filter of every record of a bucket.
 pub(super) const ALL: &str = ">";
+/// How often a compare-and-set is tried again when somebody else was faster.
+const CAS_TRIES_MAX: u32 = 8;
 /// Most keys of one farm.
 const KEYS_MAX: usize = 10_000;
 /// How old a key is before it signs where another can: edges have it by then. Milliseconds.
@@ -133,11 +135,17 @@ fn taken(kid: &str) -> TokenKeyError {
 /// stands.
 pub async fn retire(queue: &Queue, key: &TokenKey, at_ms: i64) -> Result<TokenKey, TokenKeyError> {
     let records = verifying(queue);
-    let found = records.get(&key.kid).await?;
-    let Some((found, revision)) = found else { return Err(TokenKeyError::Missing(key.kid.clone())) };
-    let Some(retired) = retired(&found, at_ms) else { return Ok(found) };
-    records.update(&key.kid, &retired, revision).await?;
-    Ok(retired)
+    let mut tries = 0;
+    loop {
+        let found = records.get(&key.kid).await?;
+        let (found, revision) = found.ok_or_else(|| TokenKeyError::Missing(key.kid.clone()))?;
+        let Some(retired) = retired(&found, at_ms) else { return Ok(found) };
+        match records.update(&key.kid, &retired, revision).await {
+            Ok(_) => return Ok(retired),
+            Err(RecordError::Fenced) if tries < CAS_TRIES_MAX => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Takes a key; returns it out of use from `at_ms` on, or nothing where it is sooner.
@@ -186,7 +194,9 @@ fn made(
     let (Some(scope), true) = (scope, faults.is_empty()) else { return Err(TokenKeyError::Faults(faults)) };
     let (verifies, signs) = match secret {
         Some(secret) => (secret.clone(), secret),
-        None => framemill_tokens::generate(request.algorithm, &SystemRandom::new()).map_err(|_| TokenKeyError::Random)?,
+        None => {
+            framemill_tokens::generate(request.algorithm, &SystemRandom::new()).map_err(|_| TokenKeyError::Random)?
+        }
     };
     let algorithm = request.algorithm;
     let v = TOKEN_KEY_VERSION;
@@ -207,19 +217,27 @@ fn scope_of(
     has.extend(packages.iter().flat_map(|package| package.paths.as_slice()).cloned());
     has.sort();
     has.dedup();
-    let inner = |path: &String| has.iter().any(|other| other != path && other.ends_with('/') && path.starts_with(other.as_str()));
-    let (all, few): (Vec<String>, Vec<String>) = (has.clone(), has.iter().filter(|path| !inner(path)).cloned().collect());
+    let inner = |path: &String| {
+        has.iter().any(|other| other != path && other.ends_with('/') && path.starts_with(other.as_str()))
+    };
+    let (all, few): (Vec<String>, Vec<String>) =
+        (has.clone(), has.iter().filter(|path| !inner(path)).cloned().collect());
     let fault = |detail: String, mend: &str| FieldError::new("/scope", detail, mend);
     let Some(asked) = asked else {
         return few.try_into().map_err(|_| {
-            fault("the tenant has more paths than a key may name".to_owned(), "name up to 32, for example `/live/OPERATOR/`")
+            fault(
+                "the tenant has more paths than a key may name".to_owned(),
+                "name up to 32, for example `/live/OPERATOR/`",
+            )
         });
     };
     let scope = Paths::try_from(asked.to_vec()).map_err(|error| fault(error.to_string(), "correct the paths"))?;
     let all = |path: &str| all.iter().any(|own| if own.ends_with('/') { path.starts_with(own) } else { own == path });
     match scope.as_slice().iter().find(|path| !all(path) && !may_name(path)) {
         None => Ok(scope),
-        Some(path) => Err(fault(format!("{path} is not the tenant's"), "leave it out, or use a key that sees whose it is")),
+        Some(path) => {
+            Err(fault(format!("{path} is not the tenant's"), "leave it out, or use a key that sees whose it is"))
+        }
     }
 }
 
@@ -339,7 +357,8 @@ mod tests {
             let fault = secret_of(algorithm, text).unwrap_err();
             assert!(fault.pointer == "/secret" && !fault.to_string().contains(text), "{fault}");
         }
-        let request: TokenKeyRequest = serde_json::from_value(json!({ "algorithm": "hs256", "secret": secret })).unwrap();
+        let request: TokenKeyRequest =
+            serde_json::from_value(json!({ "algorithm": "hs256", "secret": secret })).unwrap();
         assert!(!format!("{request:?}").contains(&secret));
     }
 }

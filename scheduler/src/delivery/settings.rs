@@ -3,8 +3,8 @@
 use framemill_schemas::delivery::{LIFETIME_S_MAX, LIFETIME_S_MIN};
 use serde::{Deserialize, Serialize};
 
-/// How long the audit trail goes back at most, seconds: its bucket's own bound.
-pub const ADDRESSES_S_MAX: u64 = 30 * 24 * 3600;
+/// How long addresses are kept at most, seconds: as long as the trail itself.
+const ADDRESSES_S_MAX: u64 = 30 * 24 * 3600;
 
 /// Tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,5 +46,13 @@ pub struct AuditSettings {
 impl Default for AuditSettings {
     fn default() -> Self {
         Self { addresses_s: 24 * 3600 }
+    }
+}
+
+impl AuditSettings {
+    /// The key that is out of range, and the mend.
+    pub fn fault(&self) -> Option<(&'static str, String)> {
+        let mend = || format!("use up to {ADDRESSES_S_MAX} seconds, or 0 for none");
+        (self.addresses_s > ADDRESSES_S_MAX).then(|| ("addresses_s", mend()))
     }
 }

@@ -83,6 +83,31 @@ pub async fn visible(queue: &Queue, caller: &Caller, asked: Option<&Tenant>) -> 
     if sees(caller, &levels) { Ok(levels) } else { Err(TenantError::Missing(tenant)) }
 }
 
+/// Which tenants exist for a caller, as the tree was at one moment: for lists.
+pub struct Seen {
+    caller: Caller,
+    tree: Tree,
+}
+
+impl Seen {
+    /// Reads the tree, where the caller does not see everything anyway.
+    pub async fn read(queue: &Queue, caller: &Caller) -> Result<Self, RecordError> {
+        let tree = if is_farms(caller) { Tree(BTreeMap::new()) } else { Tree::read(queue).await? };
+        Ok(Self { caller: caller.clone(), tree })
+    }
+
+    /// Whether a tenant exists for the caller.
+    pub fn holds(&self, tenant: &Tenant) -> bool {
+        sees(&self.caller, &self.tree.chain(tenant))
+    }
+
+    /// Whether the tenant whose objects lie at a path does. What is no tenant's is the farm's.
+    pub fn holds_path(&self, path: &str) -> bool {
+        let tenant = path.split('/').nth(2).and_then(|name| name.parse().ok());
+        tenant.map_or_else(|| is_farms(&self.caller), |tenant| self.holds(&tenant))
+    }
+}
+
 /// All tenants that have a record and that a caller sees, by name.
 pub async fn list(queue: &Queue, caller: &Caller) -> Result<Vec<TenantRecord>, RecordError> {
     let tree = Tree::read(queue).await?;

@@ -10,10 +10,11 @@ pub const AUDIT_VERSION: u32 = 1;
 pub const AUDIT_ADDRESSES_MAX: usize = 8;
 /// Most paths kept of one entry.
 pub const AUDIT_PATHS_MAX: usize = 4;
-/// One entry is about one minute, so that a flood is one entry with a count.
-pub const AUDIT_MINUTE_MS: i64 = 60_000;
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-/// One entry: bucket `audit`, by [`AuditRecord::key`]. All that came to the same for one account in one minute.
+/// One entry: bucket `audit`, by [`AuditRecord::key`]. All that came to the same for one account in one minute, where it
+/// was refused, or in one hour: a flood is one entry with a count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
     /// Format of this record.
@@ -66,23 +67,55 @@ impl AuditedAct {
     }
 }
 
-/// The addresses of an entry: bucket `audit-addresses`, by the same key. The server forgets it when its time is over.
+/// An address of an entry: bucket `audit-addresses`, by [`address_key`]. The server forgets it when its time is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditAddresses {
+pub struct AuditAddress {
     /// Format of this record.
     pub v: u32,
-    /// The first of them.
-    pub addresses: Vec<String>,
+    /// The address.
+    pub address: String,
+}
+
+/// The hour of a time, as entries are found by.
+pub const fn audit_hour(time_ms: i64) -> i64 {
+    time_ms.div_euclid(HOUR_MS)
+}
+
+/// Filter of the entries of an hour, and of their addresses; of all tenants where none is named.
+pub fn audited_in(tenant: Option<&Tenant>, hour: i64) -> String {
+    format!("{}.{hour}.>", tenant.map_or("*", Tenant::as_str))
+}
+
+/// Key of an address of the entry with `key`.
+pub fn address_key(key: &str, address: &str) -> String {
+    format!("{key}.{}", &blake3::hash(address.as_bytes()).to_hex()[..16])
+}
+
+/// Key of the entry that an address belongs to.
+pub fn entry_of(address_key: &str) -> &str {
+    address_key.rsplit_once('.').map_or(address_key, |(key, _)| key)
 }
 
 impl AuditRecord {
-    /// Its key: tenant, minute, and a digest of what tells entries of a minute apart.
+    /// How long one entry is about.
+    const fn period_ms(&self) -> i64 {
+        if self.refused.is_some() { MINUTE_MS } else { HOUR_MS }
+    }
+
+    /// Whether more can come to it.
+    pub const fn is_open(&self, now_ms: i64) -> bool {
+        now_ms.div_euclid(self.period_ms()) <= self.first_ms.div_euclid(self.period_ms())
+    }
+
+    /// Its key: tenant, hour, when in it, and a digest of what tells entries of one time apart.
     pub fn key(&self) -> String {
-        let minute = self.first_ms.div_euclid(AUDIT_MINUTE_MS).max(0);
+        let begins_ms = self.first_ms.div_euclid(self.period_ms()) * self.period_ms();
+        let minute = begins_ms.rem_euclid(HOUR_MS) / MINUTE_MS;
         let caller = self.caller.as_ref().map_or("", Tenant::as_str);
         let refused = self.refused.as_deref().unwrap_or_default();
         let told = [self.account.as_str(), caller, self.what.as_str(), refused].join("\0");
-        format!("{}.{minute}.{}", self.tenant, &blake3::hash(told.as_bytes()).to_hex()[..32])
+        let digest = blake3::hash(told.as_bytes()).to_hex();
+        format!("{}.{}.{minute}.{}", self.tenant, audit_hour(begins_ms), &digest[..32])
     }
 }
 
@@ -92,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_in_one_minute_is_one_entry() {
+    fn the_same_in_one_time_is_one_entry() {
         let one = AuditRecord {
             v: AUDIT_VERSION,
             tenant: "acme".parse().unwrap(),
@@ -102,19 +135,26 @@ mod tests {
             refused: Some("region".to_owned()),
             paths: Vec::new(),
             session: None,
-            first_ms: 120_001,
-            last_ms: 120_001,
+            first_ms: 3_720_001,
+            last_ms: 3_720_001,
             count: 1,
         };
-        assert!(one.key().starts_with("acme.2."), "{}", one.key());
-        assert_eq!(AuditRecord { first_ms: 179_999, count: 7, ..one.clone() }.key(), one.key());
+        assert!(one.key().starts_with("acme.1.2."), "{}", one.key());
+        assert_eq!(audited_in(Some(&one.tenant), audit_hour(one.first_ms)), "acme.1.>");
+        assert_eq!(entry_of(&address_key(&one.key(), "::1")), one.key());
+        assert_eq!(AuditRecord { first_ms: 3_779_999, count: 7, ..one.clone() }.key(), one.key());
+        assert!(one.is_open(3_779_999) && !one.is_open(3_780_000));
         for other in [
-            AuditRecord { first_ms: 180_000, ..one.clone() },
+            AuditRecord { first_ms: 3_780_000, ..one.clone() },
             AuditRecord { account: "u2".to_owned(), ..one.clone() },
             AuditRecord { refused: None, ..one.clone() },
             AuditRecord { what: AuditedAct::Renew, ..one.clone() },
         ] {
             assert_ne!(other.key(), one.key());
         }
+        // What was let in is told by the hour.
+        let done = AuditRecord { refused: None, ..one };
+        assert_eq!(AuditRecord { first_ms: 7_199_999, ..done.clone() }.key(), done.key());
+        assert!(done.key().starts_with("acme.1.0.") && done.is_open(7_199_999) && !done.is_open(7_200_000));
     }
 }

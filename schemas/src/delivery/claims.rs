@@ -22,7 +22,7 @@ pub const LIST_MAX: usize = 32;
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Whose viewer it is: the tenant of the key that signed it, or one below.
+    /// Whose viewer it is: the tenant of the key that signed it.
     pub tenant: Tenant,
     /// The viewer's account: 1 to [`ACCOUNT_CHARS_MAX`] of letters, digits and `-_.@`.
     pub account: String,
@@ -312,7 +312,9 @@ mod tests {
     #[test]
     fn a_folder_holds_what_is_below_it_and_an_object_itself() {
         let own = paths(&["/live/acme/news/", "/vod/acme/one/master.m3u8"]).unwrap();
-        for held in ["/live/acme/news/master.m3u8", "/live/acme/news/t1-00c0ffee/720p/1.m4s", "/vod/acme/one/master.m3u8"] {
+        for held in
+            ["/live/acme/news/master.m3u8", "/live/acme/news/t1-00c0ffee/720p/1.m4s", "/vod/acme/one/master.m3u8"]
+        {
             assert!(own.hold(held), "{held}");
         }
         for other in ["/live/acme/news", "/live/acme/newsroom/x", "/vod/acme/one/master.m3u8x", "/vod/acme/one/", "/"] {

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, AuditedAct, TenantDocument, AccountDocument, Yields};
+use super::{AccountDocument, Algorithm, AuditedAct, TenantDocument, Yields};
 use crate::ids::{AssetId, ChannelId, Tenant};
 
 /// Seconds that a token is valid at least, and at most.

@@ -13,10 +13,12 @@ mod tags;
 mod tenant;
 
 pub use audit::{
-    AUDIT_ADDRESSES_MAX, AUDIT_MINUTE_MS, AUDIT_PATHS_MAX, AUDIT_VERSION, AuditAddresses, AuditRecord, AuditedAct,
+    AUDIT_ADDRESSES_MAX, AUDIT_PATHS_MAX, AUDIT_VERSION, AuditAddress, AuditRecord, AuditedAct, address_key, audit_hour,
+    audited_in, entry_of,
 };
 pub use claims::{
-    ACCOUNT_CHARS_MAX, Address, Claims, ClaimsError, LIST_MAX, Network, PATH_CHARS_MAX, Paths, Region, SESSION_CHARS_MAX, Yields,
+    ACCOUNT_CHARS_MAX, Address, Claims, ClaimsError, LIST_MAX, Network, PATH_CHARS_MAX, Paths, Region,
+    SESSION_CHARS_MAX, Yields,
 };
 pub use documents::{
     AccountView, AuditView, CLOCK_SKEW_S, LIFETIME_S_MAX, LIFETIME_S_MIN, OVERLAP_S, RENEWAL_GRACE_S, RenewRequest,
@@ -26,9 +28,7 @@ pub use documents::{
 pub use edge::{EDGE_VERSION, EdgeRecord};
 pub use key::{Algorithm, KID_CHARS_MAX, SIGNING_KEY_VERSION, SigningKey, TOKEN_KEY_VERSION, TokenKey};
 pub use path::{PathError, canonical};
-pub use purge::{
-    PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeState, PurgeStatus, TAGS_MAX, TagError, check_tag,
-};
+pub use purge::{PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeState, PurgeStatus, TAGS_MAX, TagError, check_tag};
 pub use revocation::{REVOCATION_AGE_MAX, REVOCATION_VERSION, Revocation, Revoked};
 pub use tags::tags_of;
 pub use tenant::{

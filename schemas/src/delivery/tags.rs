@@ -49,7 +49,10 @@ mod tests {
     fn tags_follow_from_names() {
         let asset = "0198c0de-0000-7000-8000-000000000000";
         for (key, expected) in [
-            ("live/acme/news/video-720p.m3u8".to_owned(), vec!["tenant:acme".to_owned(), "channel:acme/news".to_owned()]),
+            (
+                "live/acme/news/video-720p.m3u8".to_owned(),
+                vec!["tenant:acme".to_owned(), "channel:acme/news".to_owned()],
+            ),
             (
                 "live/acme/news/t3-00c0ffee/720p/7.m4s".to_owned(),
                 vec![
@@ -71,11 +74,7 @@ mod tests {
             ),
             (
                 format!("vod/acme/{asset}/g1-00c0ffee.m3u8"),
-                vec![
-                    "tenant:acme".to_owned(),
-                    format!("asset:{asset}"),
-                    format!("generation:{asset}/g1-00c0ffee"),
-                ],
+                vec!["tenant:acme".to_owned(), format!("asset:{asset}"), format!("generation:{asset}/g1-00c0ffee")],
             ),
         ] {
             let tags = tags_of(&key);
