@@ -17,7 +17,7 @@ pub struct Verified {
     /// How it was written.
     pub format: Format,
     /// When it was issued, Unix seconds: what it says (`iat`), or else when its time begins. What revocations compare
-    /// with.
+    /// with. May be [`SKEW_S`] ahead of our clock: who revokes what is issued until now adds that.
     pub issued_s: i64,
     /// Methods it is for.
     pub methods: Methods,

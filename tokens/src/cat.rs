@@ -60,8 +60,8 @@ impl Parts {
         };
         let inside = if protected.is_empty() { Header::default() } else { Header::read_bytes(&protected)? };
         let outside = Header::read(&unprotected)?;
-        // Outside of what is signed, an algorithm is anybody's.
-        if outside.algorithm.is_some() {
+        // What stands outside of what is signed is anybody's. Only the key's id may: another one proves nothing.
+        if outside.algorithm.is_some() || unprotected.len() > usize::from(outside.kid.is_some()) {
             return Err(Refusal::Malformed);
         }
         let kid = match (inside.kid, outside.kid) {
@@ -145,7 +145,7 @@ const fn tag_of(algorithm: Algorithm) -> u64 {
 }
 
 /// `MAC_structure` or `Sig_structure` with nothing from outside (RFC 9052, clauses 4.4 and 6.3).
-fn to_be_signed(tag: u64, protected: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn to_be_signed(tag: u64, protected: &[u8], payload: &[u8]) -> Vec<u8> {
     let context = if tag == TAG_MAC0 { "MAC0" } else { "Signature1" };
     let bytes = |bytes: &[u8]| Value::Bytes(bytes.to_vec());
     cbor::write(&Value::Array(vec![Value::Text(context.to_owned()), bytes(protected), bytes(&[]), bytes(payload)]))

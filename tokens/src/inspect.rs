@@ -67,7 +67,10 @@ fn compact(token: &str) -> Inspected {
 }
 
 fn cwt(bytes: &[u8]) -> Inspected {
-    let Ok(parts) = cat::Parts::read(bytes) else { return Inspected::default() };
+    let Ok(parts) = cat::Parts::read(bytes) else {
+        let format = cbor::read(bytes).is_ok().then_some(Format::Cat);
+        return Inspected { format, ..Inspected::default() };
+    };
     let claims = cbor::read(&parts.payload).ok();
     Inspected {
         format: Some(Format::Cat),
@@ -110,5 +113,30 @@ fn json(value: &Cbor) -> Value {
         Cbor::Map(entries) => entries.iter().map(|(k, v)| (key(k), json(v))).collect::<Map<_, _>>().into(),
         Cbor::Tag(tag, inner) => serde_json::json!({ format!("tag {tag}"): json(inner) }),
         _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_token_is_shown_as_far_as_it_goes() {
+        for (text, format) in [
+            ("", None),
+            ("x", None),
+            ("aGVsbG8", None),
+            (&"A".repeat(5000), None),
+            ("a.b.c", Some(Format::Jwt)),
+            ("exp=1~hmac=00", Some(Format::Compact)),
+            // An array of three.
+            ("gwECAw", Some(Format::Cat)),
+        ] {
+            let seen = inspect(text);
+            assert_eq!((seen.format, seen.chars, seen.kid), (format, text.len(), None), "{text}");
+        }
+        // What proves a token is not shown.
+        let seen = serde_json::to_string(&inspect("exp=1~id=s~data=v1:k:~hmac=c0ffee")).unwrap();
+        assert!(seen.contains("\"exp\":\"1\"") && seen.contains("\"kid\":\"k\"") && !seen.contains("c0ffee"), "{seen}");
     }
 }

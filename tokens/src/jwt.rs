@@ -5,11 +5,10 @@
 //! member that it does not know come twice. It checks what is written here in the tests instead.
 
 mod claims;
-
-use std::borrow::Cow;
+mod header;
+mod members;
 
 use framemill_schemas::delivery::{Algorithm, Claims};
-use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{Refusal, base64url, said::Said};
 
@@ -26,24 +25,6 @@ pub(crate) struct Parts<'a> {
     payload: &'a str,
 }
 
-/// Members of a header that mean something here (RFC 7515, clause 4.1). Others are hints (`jku`, `x5c`...) that are
-/// never followed. Serde refuses one of these that comes twice.
-#[derive(Deserialize)]
-struct Header<'a> {
-    #[serde(borrow)]
-    alg: Cow<'a, str>,
-    #[serde(borrow)]
-    kid: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    typ: Option<Cow<'a, str>>,
-    // Each of these changes what the rest means.
-    crit: Option<IgnoredAny>,
-    b64: Option<IgnoredAny>,
-    zip: Option<IgnoredAny>,
-    enc: Option<IgnoredAny>,
-    cty: Option<IgnoredAny>,
-}
-
 impl<'a> Parts<'a> {
     /// Takes a token apart.
     pub(crate) fn read(token: &'a str) -> Result<Self, Refusal> {
@@ -53,23 +34,11 @@ impl<'a> Parts<'a> {
         else {
             return Err(Refusal::Malformed);
         };
-        let header_json = base64url::decode(header)?;
-        let read: Header<'_> = serde_json::from_slice(&header_json).map_err(|_| Refusal::Malformed)?;
-        for (member, name) in
-            [(&read.crit, "crit"), (&read.b64, "b64"), (&read.zip, "zip"), (&read.enc, "enc"), (&read.cty, "cty")]
-        {
-            if member.is_some() {
-                return Err(Refusal::Unsupported(name));
-            }
-        }
-        // Another type of token with the same key is not one of these (RFC 8725, clause 3.11).
-        if read.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
-            return Err(Refusal::Malformed);
-        }
+        let said = header::read(&base64url::decode(header)?)?;
         let signed_at = header.len() + 1 + payload.len();
         Ok(Self {
-            kid: read.kid.unwrap_or_default().into_owned(),
-            algorithm: algorithm_of(&read.alg),
+            kid: said.kid,
+            algorithm: algorithm_of(&said.algorithm),
             message: &token.as_bytes()[..signed_at],
             signed: base64url::decode(signed)?,
             payload,

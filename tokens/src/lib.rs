@@ -18,6 +18,8 @@ mod keyring;
 mod refusal;
 mod said;
 mod sign;
+#[cfg(test)]
+mod vectors;
 
 pub use admit::{Asked, Method, Methods, Verified, admit};
 pub use crypto::generate;

@@ -84,3 +84,37 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_few_fixed_and_written_alike() {
+        let all = [
+            Refusal::Missing,
+            Refusal::Malformed,
+            Refusal::Oversized,
+            Refusal::UnknownKey,
+            Refusal::Algorithm,
+            Refusal::Signature,
+            Refusal::Expired,
+            Refusal::NotYet,
+            Refusal::TooLong,
+            Refusal::Retired,
+            Refusal::Tenant,
+            Refusal::Scope,
+            Refusal::Path,
+            Refusal::Address,
+            Refusal::Origin,
+            Refusal::Region,
+            Refusal::Method,
+            Refusal::Unsupported("catif"),
+        ];
+        let reasons: std::collections::BTreeSet<_> = all.iter().map(Refusal::reason).collect();
+        assert_eq!(reasons.len(), all.len());
+        assert!(reasons.iter().all(|reason| reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+        let reference = include_str!("../../docs/ref/tokens.md");
+        assert!(reasons.iter().all(|reason| reference.contains(&format!("`{reason}`"))), "the reference names each");
+    }
+}

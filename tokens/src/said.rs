@@ -2,7 +2,7 @@
 //! scope. Only what is signed comes here.
 
 use framemill_schemas::{
-    delivery::{Address, Claims, Network, Paths, Region, Yields},
+    delivery::{Address, Claims, Network, Paths, REVOCATION_AGE_MAX, Region, Yields},
     ids::Tenant,
 };
 
@@ -11,9 +11,10 @@ use crate::{Format, Methods, Refusal, Verified};
 /// How far a clock that issues may be ahead of ours. An end has none: a token's life is what its issuer says, and
 /// viewers renew before it.
 pub const SKEW_S: i64 = 30;
-/// Longest life of a token, from its issue. Revocations are kept as long
-/// ([`framemill_schemas::delivery::REVOCATION_AGE_MAX`]), so none is forgotten before what it revokes.
-pub const LIFETIME_S_MAX: i64 = 24 * 3600;
+/// Longest life of a token, from its issue. Less than revocations are kept, so that none is forgotten before what it
+/// revokes, however clocks differ.
+pub const LIFETIME_S_MAX: i64 = 12 * 3600;
+const _: () = assert!((LIFETIME_S_MAX + SKEW_S) as u64 <= REVOCATION_AGE_MAX.as_secs());
 
 /// What a token said.
 #[derive(Default)]

@@ -11,8 +11,8 @@ pub enum SignError {
     /// The claims are out of bounds.
     #[error(transparent)]
     Claims(#[from] ClaimsError),
-    /// The times are: a token is issued before its end, lives at most a day, and has no time before 1970.
-    #[error("a token ends after its issue, within a day")]
+    /// The times are: a token ends after its issue, within [`LIFETIME_S_MAX`], and has no time before 1970.
+    #[error("a token ends after its issue, within 12 hours")]
     Times,
     /// The format has no such signature.
     #[error("tokens of this format are not signed so")]

@@ -128,9 +128,14 @@ fn integer(value: &Value) -> Result<i64, Refusal> {
     value.as_integer().and_then(|number| number.try_into().ok()).ok_or(Refusal::Malformed)
 }
 
+/// Our own issuers write text there. Others write the bytes of a UUID or the like, which are told in hexadecimal.
 fn session(value: Value) -> Result<String, Refusal> {
     let bytes = value.into_bytes().map_err(|_| Refusal::Malformed)?;
-    String::from_utf8(bytes).map_err(|_| Refusal::Malformed)
+    let is_word = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if is_word {
+        return String::from_utf8(bytes).map_err(|_| Refusal::Malformed);
+    }
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A list that is there and empty would admit nobody to one reader and everybody to another.

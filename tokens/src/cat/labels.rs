@@ -26,7 +26,7 @@ pub(super) const MAX: i64 = -65_539;
 pub(super) const YIELDS: i64 = -65_540;
 
 /// Takes a label; returns its name, for people and refusals.
-pub(crate) const fn name_of(label: i64) -> Option<&'static str> {
+pub(crate) fn name_of(label: i64) -> Option<&'static str> {
     Some(match label {
         ISS => "iss",
         SUB => "sub",
@@ -41,12 +41,15 @@ pub(crate) const fn name_of(label: i64) -> Option<&'static str> {
         ORIGINS => "ori",
         MAX => "max",
         YIELDS => "yld",
-        _ => return enforced(label),
+        308..=324 => return enforced(label),
+        _ => return None,
     })
 }
 
 /// Takes a label; returns its name when its claim says whom to keep out: what is not built of these is refused and
-/// never passed over. 300 to 307 are of watermarks (ETSI TS 104 002): who serves without looking serves unmarked.
+/// never passed over. 300 to 307 are of watermarks (ETSI TS 104 002): who serves without looking serves unmarked. Drafts
+/// of CTA-5007 had other numbers for the same restrictions, and later ones get numbers nearby, so no number there is
+/// passed over.
 pub(super) const fn enforced(label: i64) -> Option<&'static str> {
     Some(match label {
         AUD => "aud",
@@ -69,6 +72,8 @@ pub(super) const fn enforced(label: i64) -> Option<&'static str> {
         321 => "catdpop",
         322 => "catif",
         323 => "catr",
+        324 => "cattprint",
+        256..=65_535 => "label",
         _ => return None,
     })
 }

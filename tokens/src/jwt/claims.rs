@@ -1,6 +1,6 @@
 //! The claims of a JSON web token: what is read, what is refused, what is passed over.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use framemill_schemas::{
     delivery::{Address, Claims, LIST_MAX, Network, Paths, Region, Yields},
@@ -11,15 +11,13 @@ use serde::{
     de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor},
 };
 
+use super::members::{Text, each};
 use crate::{Refusal, said::Said};
-
-/// Most members of a token: those that are known and as many again.
-const MEMBERS_MAX: usize = 32;
 
 /// Claims of other profiles that ask for something to be enforced. Passed over they would let in whom they keep out:
 /// audience (RFC 7519), proof of possession (RFC 7800, RFC 9449), scopes (RFC 8693), URI signing (RFC 9246), and the
 /// common access token's (CTA-5007-B) by their names.
-const ENFORCED_ELSEWHERE: [&str; 29] = [
+const ENFORCED_ELSEWHERE: [&str; 30] = [
     "aud",
     "cnf",
     "scope",
@@ -48,6 +46,7 @@ const ENFORCED_ELSEWHERE: [&str; 29] = [
     "catdpop",
     "catif",
     "catr",
+    "cattprint",
     "crit",
 ];
 
@@ -77,24 +76,18 @@ impl<'de> Visitor<'de> for Members {
         f.write_str("the claims of a token")
     }
 
-    // A derived reader would pass over a member that it does not know and that comes twice. Which of two counts is the
-    // reader's taste (RFC 7519, clause 4), and another reader may have another, so none may come twice.
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Read, A::Error> {
         let mut said = Said::default();
         let mut unsupported = None;
-        let mut names: Vec<Name<'de>> = Vec::with_capacity(16);
-        while let Some(name) = map.next_key::<Name<'de>>()? {
-            if names.len() == MEMBERS_MAX || names.contains(&name) {
-                return Err(A::Error::custom("too many members, or one twice"));
-            }
-            match name.0.as_ref() {
+        each(map, |name, map| {
+            match name {
                 "sub" => said.account = Some(map.next_value()?),
                 "sid" => said.session = Some(map.next_value()?),
                 "ten" => said.tenant = Some(map.next_value::<Tenant>()?),
                 "paths" => said.paths = Some(map.next_value::<Paths>()?),
                 "reg" => said.regions = some(map.next_value()?)?,
                 "ori" => said.origins = some(map.next_value()?)?,
-                "ip" => said.networks = vec![network(&map.next_value::<Name<'de>>()?.0)?],
+                "ip" => said.networks = vec![network(&map.next_value::<Text<'de>>()?.0)?],
                 "nbf" => said.not_before_s = map.next_value()?,
                 "exp" => said.expires_s = Some(map.next_value()?),
                 "iat" => said.issued_s = Some(map.next_value()?),
@@ -107,15 +100,11 @@ impl<'de> Visitor<'de> for Members {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
-            names.push(name);
-        }
+            Ok(())
+        })?;
         Ok(Read { said, unsupported })
     }
 }
-
-/// A text, copied only if it has escapes.
-#[derive(Deserialize, PartialEq)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A list that is there and empty would admit nobody to one reader and everybody to another.
 fn some<T, E: Error>(list: Vec<T>) -> Result<Vec<T>, E> {
