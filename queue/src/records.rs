@@ -139,6 +139,11 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         }
     }
 
+    /// Whether any key matches `filter`, of a record or the marker of one that was deleted: cheaper to ask than a list.
+    pub async fn any(&self, filter: &str) -> Result<bool, RecordError> {
+        Ok(self.stored(filter).await?.is_some())
+    }
+
     /// Replaces the record if it is still at `revision`, and returns its new revision.
     pub async fn update(&self, key: &str, value: &T, revision: u64) -> Result<u64, RecordError> {
         let bytes = Bytes::from(wire::encode(value)?);

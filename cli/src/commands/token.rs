@@ -98,14 +98,15 @@ fn inspected(global: &Global, token: &str) {
 
 /// What is asked, as the API takes it.
 fn request(asked: args::Issue) -> Result<TokenRequest, CliError> {
-    let names = |names: Vec<String>| names.iter().map(|name| parsed::<ChannelId>("--channel", name)).collect();
-    let ids = |ids: Vec<String>| ids.iter().map(|id| parsed::<AssetId>("--asset", id)).collect();
+    let channels: Result<Vec<ChannelId>, CliError> =
+        asked.channels.iter().map(|name| parsed("--channel", name)).collect();
+    let assets: Result<Vec<AssetId>, CliError> = asked.assets.iter().map(|id| parsed("--asset", id)).collect();
     Ok(TokenRequest {
         tenant: tenant_of(asked.tenant)?,
         account: asked.account,
         paths: asked.paths,
-        channels: names(asked.channels).map_err(|error: CliError| error)?,
-        assets: ids(asked.assets).map_err(|error: CliError| error)?,
+        channels: channels?,
+        assets: assets?,
         address: asked.address,
         region: asked.region,
         origins: asked.origins,
@@ -117,7 +118,7 @@ fn request(asked: args::Issue) -> Result<TokenRequest, CliError> {
     })
 }
 
-pub(super) fn parsed<T: std::str::FromStr>(flag: &str, text: &str) -> Result<T, CliError>
+fn parsed<T: std::str::FromStr>(flag: &str, text: &str) -> Result<T, CliError>
 where
     T::Err: std::fmt::Display,
 {

@@ -50,7 +50,7 @@ pub async fn list(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<Page<AuditView>>, ApiError> {
     let seen = Seen::read(&state.queue, &caller).await?;
-    // Hours are looked at from the cursor on back, until there is one entry more than a page takes.
+    // The trail is looked through from the cursor on back, until there is one entry more than a page takes.
     let after: Option<(i64, String)> = query.cursor.as_deref().map(cursor::read).transpose()?;
     let before_ms = after.as_ref().map_or_else(now_ms, |(first_ms, _)| *first_ms);
     let wanted = |entry: &(String, AuditView)| {

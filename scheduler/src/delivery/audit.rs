@@ -17,8 +17,8 @@ use std::{
 use framemill_queue::{Queue, RecordError, Records};
 use framemill_schemas::{
     delivery::{
-        AUDIT_ADDRESSES_MAX, AUDIT_PATHS_MAX, AUDIT_VERSION, AuditAddress, AuditRecord, AuditView, AuditedAct, address_key,
-        audit_hour, audited_in, entry_of,
+        AUDIT_ADDRESSES_MAX, AUDIT_PATHS_MAX, AUDIT_QUARTERS, AUDIT_VERSION, AuditAddress, AuditRecord, AuditView,
+        AuditedAct, address_key, audit_quarter, audited_in, entry_of,
     },
     ids::Tenant,
     subject::{AUDIT_ADDRESSES_BUCKET, AUDIT_BUCKET},
@@ -26,9 +26,6 @@ use framemill_schemas::{
 
 /// Most entries whose counts are kept in memory. What comes beyond them is only counted as lost.
 const PENDING_MAX: usize = 10_000;
-
-/// How far the trail goes back, hours: its bucket keeps no more.
-const HOURS_KEPT: i64 = 30 * 24;
 
 /// What is written down.
 #[derive(Clone, Debug)]
@@ -152,13 +149,13 @@ impl Audit {
         }
     }
 
-    /// The entries of one hour, of one tenant or all, the latest first, each with its key.
-    async fn of_hour(&self, tenant: Option<&Tenant>, hour: i64) -> Result<Vec<(String, AuditView)>, RecordError> {
-        let filter = audited_in(tenant, hour);
-        let found = self.entries().list(&filter).await?;
-        if found.is_empty() {
+    /// The entries of a quarter of a day, of one tenant or all, the latest first, each with its key.
+    async fn of_quarter(&self, tenant: Option<&Tenant>, quarter: i64) -> Result<Vec<(String, AuditView)>, RecordError> {
+        let filter = audited_in(tenant, quarter);
+        if !self.entries().any(&filter).await? {
             return Ok(Vec::new());
         }
+        let found = self.entries().list(&filter).await?;
         let mut addresses: HashMap<String, Vec<String>> = HashMap::new();
         for (key, kept, _) in self.addresses().list(&filter).await? {
             addresses.entry(entry_of(&key).to_owned()).or_default().push(kept.address);
@@ -184,9 +181,9 @@ impl Audit {
         wanted: impl Fn(&(String, AuditView)) -> bool,
     ) -> Result<Vec<(String, AuditView)>, RecordError> {
         let mut all = Vec::new();
-        let newest = audit_hour(before_ms);
-        for hour in (newest - HOURS_KEPT..=newest).rev() {
-            all.extend(self.of_hour(tenant, hour).await?.into_iter().filter(&wanted));
+        let newest = audit_quarter(before_ms);
+        for quarter in (newest - AUDIT_QUARTERS..=newest).rev() {
+            all.extend(self.of_quarter(tenant, quarter).await?.into_iter().filter(&wanted));
             if all.len() >= enough {
                 break;
             }

@@ -157,7 +157,8 @@ async fn keys_are_replaced_without_a_gap_and_no_secret_comes_out() {
     let path = format!("/v1/token-keys/{}/retire?after_s=0", first.kid);
     let retired: TokenKeyView = post(&farm, &path, Value::Null).await.json().await.unwrap();
     assert_eq!(retired.state, TokenKeyState::Retired);
-    assert!(ring(&farm).await.verify(&issued.token, now_s()).is_err());
+    // A token knows no time below a second.
+    assert!(ring(&farm).await.verify(&issued.token, now_s() + 1).is_err());
     let refused =
         problem(post(&farm, "/v1/tokens/renew", json!({ "token": issued.token })).await, 401, "token-refused").await;
     assert_eq!(refused.reason.as_deref(), Some("retired"));
@@ -209,7 +210,8 @@ async fn who_is_refused_reads_why_in_the_trail() {
     issue(&farm, json!({ "tenant": "acme", "account": "u2", "channels": ["news"], "address": VIEWER })).await;
 
     farm.until("the trail has all of it", async || {
-        let page: Page<AuditView> = farm.get("/v1/audit?tenant=acme&account=u1").await.json().await.unwrap();
+        let answer = farm.get("/v1/audit?tenant=acme&account=u1").await.text().await.unwrap();
+        let page: Page<AuditView> = serde_json::from_str(&answer).expect(&answer);
         // A minute may begin in the middle.
         page.items.iter().map(|entry| entry.count).sum::<u64>() == 5
     })

@@ -12,6 +12,10 @@ pub const AUDIT_ADDRESSES_MAX: usize = 8;
 pub const AUDIT_PATHS_MAX: usize = 4;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// Entries are found by the quarter of a day they lie in: few enough to look through thirty days of them.
+const QUARTER_MS: i64 = 6 * HOUR_MS;
+/// How many quarters the trail goes back.
+pub const AUDIT_QUARTERS: i64 = 30 * 4;
 
 /// One entry: bucket `audit`, by [`AuditRecord::key`]. All that came to the same for one account in one minute, where it
 /// was refused, or in one hour: a flood is one entry with a count.
@@ -76,14 +80,14 @@ pub struct AuditAddress {
     pub address: String,
 }
 
-/// The hour of a time, as entries are found by.
-pub const fn audit_hour(time_ms: i64) -> i64 {
-    time_ms.div_euclid(HOUR_MS)
+/// The quarter of a day that a time lies in.
+pub const fn audit_quarter(time_ms: i64) -> i64 {
+    time_ms.div_euclid(QUARTER_MS)
 }
 
-/// Filter of the entries of an hour, and of their addresses; of all tenants where none is named.
-pub fn audited_in(tenant: Option<&Tenant>, hour: i64) -> String {
-    format!("{}.{hour}.>", tenant.map_or("*", Tenant::as_str))
+/// Filter of the entries of a quarter, and of their addresses; of all tenants where none is named.
+pub fn audited_in(tenant: Option<&Tenant>, quarter: i64) -> String {
+    format!("{}.{quarter}.>", tenant.map_or("*", Tenant::as_str))
 }
 
 /// Key of an address of the entry with `key`.
@@ -107,15 +111,15 @@ impl AuditRecord {
         now_ms.div_euclid(self.period_ms()) <= self.first_ms.div_euclid(self.period_ms())
     }
 
-    /// Its key: tenant, hour, when in it, and a digest of what tells entries of one time apart.
+    /// Its key: tenant, quarter, when in it, and a digest of what tells entries of one time apart.
     pub fn key(&self) -> String {
         let begins_ms = self.first_ms.div_euclid(self.period_ms()) * self.period_ms();
-        let minute = begins_ms.rem_euclid(HOUR_MS) / MINUTE_MS;
+        let minute = begins_ms.rem_euclid(QUARTER_MS) / MINUTE_MS;
         let caller = self.caller.as_ref().map_or("", Tenant::as_str);
         let refused = self.refused.as_deref().unwrap_or_default();
         let told = [self.account.as_str(), caller, self.what.as_str(), refused].join("\0");
         let digest = blake3::hash(told.as_bytes()).to_hex();
-        format!("{}.{}.{minute}.{}", self.tenant, audit_hour(begins_ms), &digest[..32])
+        format!("{}.{}.{minute}.{}", self.tenant, audit_quarter(begins_ms), &digest[..32])
     }
 }
 
@@ -139,8 +143,8 @@ mod tests {
             last_ms: 3_720_001,
             count: 1,
         };
-        assert!(one.key().starts_with("acme.1.2."), "{}", one.key());
-        assert_eq!(audited_in(Some(&one.tenant), audit_hour(one.first_ms)), "acme.1.>");
+        assert!(one.key().starts_with("acme.0.62."), "{}", one.key());
+        assert_eq!(audited_in(Some(&one.tenant), audit_quarter(one.first_ms)), "acme.0.>");
         assert_eq!(entry_of(&address_key(&one.key(), "::1")), one.key());
         assert_eq!(AuditRecord { first_ms: 3_779_999, count: 7, ..one.clone() }.key(), one.key());
         assert!(one.is_open(3_779_999) && !one.is_open(3_780_000));
@@ -155,6 +159,6 @@ mod tests {
         // What was let in is told by the hour.
         let done = AuditRecord { refused: None, ..one };
         assert_eq!(AuditRecord { first_ms: 7_199_999, ..done.clone() }.key(), done.key());
-        assert!(done.key().starts_with("acme.1.0.") && done.is_open(7_199_999) && !done.is_open(7_200_000));
+        assert!(done.key().starts_with("acme.0.60.") && done.is_open(7_199_999) && !done.is_open(7_200_000));
     }
 }

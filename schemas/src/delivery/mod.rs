@@ -13,8 +13,8 @@ mod tags;
 mod tenant;
 
 pub use audit::{
-    AUDIT_ADDRESSES_MAX, AUDIT_PATHS_MAX, AUDIT_VERSION, AuditAddress, AuditRecord, AuditedAct, address_key, audit_hour,
-    audited_in, entry_of,
+    AUDIT_ADDRESSES_MAX, AUDIT_PATHS_MAX, AUDIT_QUARTERS, AUDIT_VERSION, AuditAddress, AuditRecord, AuditedAct,
+    address_key, audit_quarter, audited_in, entry_of,
 };
 pub use claims::{
     ACCOUNT_CHARS_MAX, Address, Claims, ClaimsError, LIST_MAX, Network, PATH_CHARS_MAX, Paths, Region,
