@@ -21,6 +21,12 @@ impl Delivery {
     /// Takes a token that is valid, or expired no longer than a minute ago; returns the next one of its session. Guards:
     /// its signature and key; neither it nor its account is revoked; the account may still watch all of it.
     pub async fn renew(&self, request: RenewRequest, now_ms: i64) -> Result<TokenIssued, TokenError> {
+        let renewed = self.next(request, now_ms).await;
+        self.count(AuditedAct::Renew, &renewed);
+        renewed
+    }
+
+    async fn next(&self, request: RenewRequest, now_ms: i64) -> Result<TokenIssued, TokenError> {
         let ttl_s = ttl_of(request.ttl_s, self.settings).map_err(|fault| TokenError::Faults(vec![fault]))?;
         let keys = self.keys.keys().await?;
         let verified = verified(&keys, &request.token, now_ms).map_err(TokenError::Refused)?;

@@ -12,6 +12,7 @@ use framemill_schemas::{
     field_error::FieldError,
 };
 use framemill_tokens::{Format, Refusal, SignError, path_form, sign};
+use opentelemetry::{KeyValue, metrics::Counter};
 use ring::rand::SystemRandom;
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
     revocations::{self, RevokedUntil},
     tenants::{TenantError, visible},
 };
-use crate::access::Caller;
+use crate::{access::Caller, metrics};
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -85,18 +86,26 @@ pub struct Delivery {
     /// Who was let in or refused.
     pub audit: Audit,
     pub(super) settings: TokenSettings,
+    asked: Counter<u64>,
 }
 
 impl Delivery {
     /// Everything it needs.
     pub fn new(queue: Queue, settings: TokenSettings, audit: AuditSettings) -> Self {
         let keys = KeyCache::new(queue.clone());
-        Self { keys, audit: Audit::new(queue.clone(), audit.addresses_s), queue, settings }
+        let audit = Audit::new(queue.clone(), audit.addresses_s);
+        Self { queue, keys, audit, settings, asked: metrics::tokens() }
     }
 
     /// Takes a request for a token; returns the token. Guards: the caller sees the tenant; the account may watch all it
     /// asks for; the session is not revoked; what is refused or issued is written down first.
     pub async fn issue(&self, caller: &Caller, request: TokenRequest, now_ms: i64) -> Result<TokenIssued, TokenError> {
+        let issued = self.answer(caller, request, now_ms).await;
+        self.count(AuditedAct::Issue, &issued);
+        issued
+    }
+
+    async fn answer(&self, caller: &Caller, request: TokenRequest, now_ms: i64) -> Result<TokenIssued, TokenError> {
         let levels = visible(&self.queue, caller, request.tenant.as_ref()).await?;
         let Some(level) = levels.first() else { return Err(TokenError::Faults(Vec::new())) };
         let ask = ask::read(request, &level.tenant, self.settings).map_err(TokenError::Faults)?;
@@ -113,6 +122,18 @@ impl Delivery {
             now_ms,
         };
         self.written(noted, issued).await
+    }
+
+    /// Counts what came of a request.
+    pub(super) fn count(&self, what: AuditedAct, answer: &Result<TokenIssued, TokenError>) {
+        let came_to = match answer {
+            Ok(_) => "done",
+            Err(TokenError::Denied { word, .. }) => word,
+            Err(TokenError::Refused(refusal)) => refusal.reason(),
+            Err(TokenError::Tenant(_) | TokenError::Faults(_) | TokenError::NoKey(_) | TokenError::Sign(_)) => "fault",
+            Err(TokenError::Records(_) | TokenError::Queue(_)) => "unavailable",
+        };
+        self.asked.add(1, &[KeyValue::new("what", what.as_str()), KeyValue::new("came_to", came_to)]);
     }
 
     /// Writes an answer down, and hands it on. What the farm is at fault for is no refusal.
