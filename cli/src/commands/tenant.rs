@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use framemill_schemas::{
-    delivery::{AccountDocument, AccountView, Standing, TenantView},
+    delivery::{AccountDocument, AccountView, Standing, TenantDocument, TenantView},
     field_error::FieldError,
-    live::{ChannelDocument, Moment},
+    live::Moment,
 };
 use serde_json::Value;
 
@@ -144,8 +144,7 @@ fn read(file: &Path) -> Result<Value, CliError> {
     let unread = |faults: Vec<FieldError>| {
         CliError::usage("the document cannot be read").at(&place).faults(faults).mend("correct the file")
     };
-    // Any document is read so: what is a channel in it, the API says.
-    ChannelDocument::value_from_yaml(&text).map_err(unread)
+    TenantDocument::value_from_yaml(&text).map_err(unread)
 }
 
 /// Unix milliseconds of a time as people write it.

@@ -8,6 +8,7 @@
 //! Addresses are kept apart, each in a record that the server forgets by itself.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -167,7 +168,7 @@ impl Audit {
                 (key, view(entry, addresses))
             })
             .collect();
-        all.sort_by(|one, other| place(other).cmp(&place(one)));
+        all.sort_by_key(|entry| Reverse(place(entry)));
         Ok(all)
     }
 

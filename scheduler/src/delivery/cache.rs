@@ -30,11 +30,14 @@ pub struct Keys {
     pub ring: Keyring,
 }
 
+/// The keys, and when they were read.
+type Known = (Instant, Arc<Keys>);
+
 /// Remembers the keys. Clones share what they remember.
 #[derive(Clone)]
 pub struct KeyCache {
     queue: Queue,
-    known: Arc<Mutex<Option<(Instant, Arc<Keys>)>>>,
+    known: Arc<Mutex<Option<Known>>>,
 }
 
 impl KeyCache {

@@ -138,7 +138,7 @@ pub async fn put(
         None => records.create(tenant.as_str(), &record).await?,
         Some((_, revision)) => records.update(tenant.as_str(), &record, *revision).await?,
     };
-    Ok((record, tree.0.get(tenant).is_none()))
+    Ok((record, !tree.0.contains_key(tenant)))
 }
 
 /// Removes a tenant's record: it is at the top of the tree then, with what it makes itself. Guards: the caller is above

@@ -164,6 +164,17 @@ pub fn accounts_of(tenant: &Tenant) -> String {
 }
 
 impl TenantDocument {
+    /// Parses a file as people keep it: YAML, or JSON, which is YAML. Only `true` and `false` are such (YAML 1.2): `NO` is
+    /// a country, and `off` a word. What it says is checked later.
+    ///
+    /// # Errors
+    /// When it is no YAML.
+    pub fn value_from_yaml(text: &str) -> Result<serde_json::Value, Vec<FieldError>> {
+        let options = serde_saphyr::options! { strict_booleans: true };
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| vec![FieldError::new("", error.to_string(), "write valid YAML, or JSON")])
+    }
+
     /// What no type can say.
     ///
     /// # Errors
@@ -250,6 +261,15 @@ mod tests {
         for bad in [json!({ "packages": [{ "name": "a", "paths": [] }] }), json!({ "x": 1 })] {
             assert!(serde_json::from_value::<TenantDocument>(bad).is_err());
         }
+    }
+
+    #[test]
+    fn norway_is_a_country() {
+        let text = "address_binding: off\npackages: [{ name: a, paths: [/live/a/], regions: [NO, SE] }]";
+        let document: TenantDocument = serde_json::from_value(TenantDocument::value_from_yaml(text).unwrap()).unwrap();
+        assert_eq!(document.address_binding, AddressBinding::Off);
+        assert_eq!(document.packages.unwrap()[0].regions[0].as_str(), "NO");
+        assert!(TenantDocument::value_from_yaml("tenant: [").is_err());
     }
 
     #[test]
