@@ -10,8 +10,8 @@ use async_nats::jetstream::{
 use framemill_schemas::{
     asset::ASSET_VERSION,
     delivery::{
-        EDGE_VERSION, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION, SESSIONS_VERSION, SIGNING_KEY_VERSION,
-        TOKEN_KEY_VERSION,
+        ACCOUNT_VERSION, AUDIT_VERSION, EDGE_VERSION, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION,
+        SESSIONS_VERSION, SIGNING_KEY_VERSION, TENANT_VERSION, TOKEN_KEY_VERSION,
     },
     job::{JOB_VERSION, JobKind},
     lane::Lane,
@@ -43,10 +43,16 @@ const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 const SESSIONS_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long purges are kept: an edge that was away for longer begins with an empty cache.
 const PURGES_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long the audit trail goes back. Addresses in it have a shorter time, each its own.
+const AUDIT_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Most entries of the audit trail, and most addresses of it. Beyond it the oldest go: a trail that refuses new entries
+/// says nothing of what happens now.
+const AUDIT_ENTRIES_MAX: i64 = 1_000_000;
 
 /// All buckets, each with the newest format of its records that this version reads. A record of
 /// a newer one is left alone.
-pub(crate) const BUCKETS: [(&str, u32); 16] = [
+pub(crate) const BUCKETS: [(&str, u32); 20] = [
     (subject::ASSETS_BUCKET, ASSET_VERSION),
     (subject::JOBS_BUCKET, JOB_VERSION),
     (subject::LEASES_BUCKET, 1),
@@ -63,6 +69,10 @@ pub(crate) const BUCKETS: [(&str, u32); 16] = [
     (subject::PURGES_BUCKET, PURGE_VERSION),
     (subject::PURGE_STATES_BUCKET, PURGE_VERSION),
     (subject::EDGES_BUCKET, EDGE_VERSION),
+    (subject::TENANTS_BUCKET, TENANT_VERSION),
+    (subject::ACCOUNTS_BUCKET, ACCOUNT_VERSION),
+    (subject::AUDIT_BUCKET, AUDIT_VERSION),
+    (subject::AUDIT_ADDRESSES_BUCKET, AUDIT_VERSION),
 ];
 
 /// Name of a bucket's stream, as every NATS tool knows it.
@@ -128,11 +138,14 @@ fn bucket_config(bucket: &str, replicas: usize) -> stream::Config {
         subject::REVOCATIONS_BUCKET => REVOCATION_AGE_MAX,
         subject::SESSIONS_BUCKET => SESSIONS_AGE_MAX,
         subject::PURGES_BUCKET | subject::PURGE_STATES_BUCKET => PURGES_AGE_MAX,
+        subject::AUDIT_BUCKET | subject::AUDIT_ADDRESSES_BUCKET => AUDIT_AGE_MAX,
         _ => Duration::ZERO,
     };
+    let is_trail = matches!(bucket, subject::AUDIT_BUCKET | subject::AUDIT_ADDRESSES_BUCKET);
     stream::Config {
+        max_messages: if is_trail { AUDIT_ENTRIES_MAX } else { -1 },
         max_messages_per_subject: 1,
-        discard: stream::DiscardPolicy::New,
+        discard: if is_trail { stream::DiscardPolicy::Old } else { stream::DiscardPolicy::New },
         allow_rollup: true,
         deny_delete: true,
         allow_direct: false,
@@ -261,8 +274,16 @@ mod tests {
 
     #[test]
     fn only_what_is_of_its_time_is_forgotten() {
-        let of_their_time =
-            ["EVENTS", "KV_idempotency", "KV_revocations", "KV_sessions", "KV_purges", "KV_purge-states"];
+        let of_their_time = [
+            "EVENTS",
+            "KV_idempotency",
+            "KV_revocations",
+            "KV_sessions",
+            "KV_purges",
+            "KV_purge-states",
+            "KV_audit",
+            "KV_audit-addresses",
+        ];
         for config in streams(3) {
             assert_eq!(config.num_replicas, 3);
             assert!(!config.allow_direct, "{}", config.name);

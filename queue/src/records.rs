@@ -39,6 +39,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 const MARKER_TTL_S: &str = "3600";
 
 const OPERATION: &str = "KV-Operation";
+const TTL: &str = "Nats-TTL";
 
 /// Where records are kept.
 #[derive(Clone)]
@@ -105,10 +106,19 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
     /// Stores a record that is not there, and returns its revision. [`RecordError::Exists`] when
     /// it is.
     pub async fn create(&self, key: &str, value: &T) -> Result<u64, RecordError> {
+        self.create_with(key, value, &HeaderMap::new()).await
+    }
+
+    /// The same, for a record that the server forgets after `lifetime`, of at least a second.
+    pub async fn create_for(&self, key: &str, value: &T, lifetime: Duration) -> Result<u64, RecordError> {
+        self.create_with(key, value, &lives_for(lifetime)).await
+    }
+
+    async fn create_with(&self, key: &str, value: &T, headers: &HeaderMap) -> Result<u64, RecordError> {
         let bytes = Bytes::from(wire::encode(value)?);
         let mut expected = 0;
         loop {
-            match self.compare_and_set(key, &bytes, expected, &HeaderMap::new()).await {
+            match self.compare_and_set(key, &bytes, expected, headers).await {
                 Ok(revision) => return Ok(revision),
                 Err(Refused::Unavailable(reason)) => return Err(RecordError::Unavailable(reason)),
                 Err(Refused::Stale) => match self.stored(key).await? {
@@ -141,17 +151,34 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         }
     }
 
+    /// Whether any key matches `filter`, of a record or the marker of one that was deleted: cheaper to ask than a list.
+    pub async fn any(&self, filter: &str) -> Result<bool, RecordError> {
+        Ok(self.stored(filter).await?.is_some())
+    }
+
     /// Replaces the record if it is still at `revision`, and returns its new revision.
     pub async fn update(&self, key: &str, value: &T, revision: u64) -> Result<u64, RecordError> {
         let bytes = Bytes::from(wire::encode(value)?);
         self.compare_and_set(key, &bytes, revision, &HeaderMap::new()).await.map_err(changed)
     }
 
+    /// The same, for a record that the server forgets after `lifetime`, of at least a second.
+    pub async fn update_for(
+        &self,
+        key: &str,
+        value: &T,
+        revision: u64,
+        lifetime: Duration,
+    ) -> Result<u64, RecordError> {
+        let bytes = Bytes::from(wire::encode(value)?);
+        self.compare_and_set(key, &bytes, revision, &lives_for(lifetime)).await.map_err(changed)
+    }
+
     /// Removes the record if it is still at `revision`.
     pub async fn delete(&self, key: &str, revision: u64) -> Result<(), RecordError> {
         let mut headers = HeaderMap::new();
         headers.insert(OPERATION, "DEL");
-        headers.insert("Nats-TTL", MARKER_TTL_S);
+        headers.insert(TTL, MARKER_TTL_S);
         match self.compare_and_set(key, &Bytes::new(), revision, &headers).await {
             Ok(_) => Ok(()),
             Err(refused) => Err(changed(refused)),
@@ -232,6 +259,13 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
     pub(crate) fn notices(&self, key: &str) -> String {
         subject::changed(self.bucket.name, key)
     }
+}
+
+/// What tells the server how long to keep a record.
+fn lives_for(lifetime: Duration) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(TTL, lifetime.as_secs().max(1).to_string());
+    headers
 }
 
 /// Whether a message says that its record is gone.

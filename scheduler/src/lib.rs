@@ -14,6 +14,7 @@ mod archive;
 mod chain;
 pub mod chunk;
 mod clock;
+pub mod delivery;
 pub mod diagnose;
 pub mod engine;
 mod entries;

@@ -1,11 +1,11 @@
 //! Every metric of a scheduler: what waits, who could take it, and how channels are, told from the view whenever it is
-//! asked for. Every scheduler tells the same.
+//! asked for, by every scheduler the same; and what came of tokens that were asked of this one.
 
 use framemill_schemas::{
     api::{Scaling, Work},
     live::ChannelState,
 };
-use opentelemetry::KeyValue;
+use opentelemetry::{KeyValue, metrics::Counter};
 
 use crate::{clock::now_ms, view::View};
 
@@ -20,7 +20,15 @@ const GAUGES: [Gauge; 5] = [
     ("free_nodes", "Processes that would take such a job now", |scaling| scaling.free_nodes),
 ];
 
-/// Registers them.
+/// Tokens that were asked for, by what came of it.
+pub fn tokens() -> Counter<u64> {
+    framemill_telemetry::meter("scheduler")
+        .u64_counter("framemill_scheduler_tokens")
+        .with_description("Tokens asked for, by what came of it")
+        .build()
+}
+
+/// Registers what is told from the view.
 pub fn register(view: &View) {
     let meter = framemill_telemetry::meter("scheduler");
     for (name, says, of) in GAUGES {

@@ -13,10 +13,11 @@ use uuid::Uuid;
 use crate::{
     act::Actor,
     api,
+    delivery::{AuditSettings, TokenSettings},
     gate::Limits,
     ladders::{LadderError, Ladders},
     loops::{
-        channels,
+        audit, channels,
         collect::{self, Collector},
         drive, keep, nodes, notify, reap, sweep, watch,
     },
@@ -39,6 +40,10 @@ pub struct SchedulerConfig {
     pub limits: Limits,
     /// How long what nobody needs any more is kept.
     pub retention: Retention,
+    /// How long tokens are valid.
+    pub tokens: TokenSettings,
+    /// What of viewers is kept.
+    pub audit: AuditSettings,
 }
 
 impl Default for SchedulerConfig {
@@ -49,6 +54,8 @@ impl Default for SchedulerConfig {
             ladders: None,
             limits: Limits::default(),
             retention: Retention::default(),
+            tokens: TokenSettings::default(),
+            audit: AuditSettings::default(),
         }
     }
 }
@@ -93,6 +100,7 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
     let collector =
         Collector { queue: queue.clone(), store: store.clone(), view: view.clone(), retention: config.retention };
     let state = api::ApiState::new(queue.clone(), store.clone(), view.clone(), config, ladders);
+    let trail = state.delivery.audit.clone();
     let process = Uuid::new_v4();
     let outbox = Outbox::new(queue.clone());
     metrics::register(&view);
@@ -143,6 +151,7 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
         drive::run(&actor, &stop),
         notify::run(&outbox, &view, &stop),
         sweep::run(&queue, &view, &stop),
+        audit::run(&trail, &stop),
         lease::hold(&queue, "reaper", process, LEASE, &stop, reaper),
         lease::hold(&queue, "collector", process, LEASE, &stop, collector),
         lease::hold(&queue, "keeper", process, LEASE, &stop, keeper),

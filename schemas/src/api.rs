@@ -31,6 +31,9 @@ pub struct Problem {
     /// Every fault of a document that was sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Which of the reasons of its kind, where there are several: a word that stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A page of a list.
@@ -310,6 +313,8 @@ pub struct JobView {
 pub enum AccessRole {
     /// Look.
     Viewer,
+    /// Give out tokens, renew and revoke them: what stands behind a portal needs no more.
+    Issuer,
     /// Submit, cancel, retry, remove.
     Operator,
     /// Keys.

@@ -49,6 +49,15 @@ pub const PURGE_STATES_BUCKET: &str = "purge-states";
 /// Bucket of edge records, by name.
 pub const EDGES_BUCKET: &str = "edges";
 
+/// Bucket of tenant records, by tenant.
+pub const TENANTS_BUCKET: &str = "tenants";
+/// Bucket of account records, by [`crate::delivery::account_key`].
+pub const ACCOUNTS_BUCKET: &str = "accounts";
+/// Bucket of the audit trail; entries expire after thirty days.
+pub const AUDIT_BUCKET: &str = "audit";
+/// Bucket of the addresses in the audit trail, by the same keys; each entry expires when it is told to.
+pub const AUDIT_ADDRESSES_BUCKET: &str = "audit-addresses";
+
 /// Key of a job's record: an asset's jobs are one filter apart.
 pub fn job_record(asset: AssetId, job: JobId) -> String {
     format!("{asset}.{job}")

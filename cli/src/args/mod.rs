@@ -1,6 +1,7 @@
 //! The command line: names, flags and help. Nothing here acts.
 
 pub mod channel;
+pub mod delivery;
 pub mod live_load;
 pub mod operate;
 pub mod serve;
@@ -81,6 +82,15 @@ pub enum Command {
     /// Who may do what
     #[command(subcommand)]
     Key(operate::Key),
+    /// Let viewers in, and no more
+    #[command(subcommand)]
+    Token(delivery::Token),
+    /// Who may watch what
+    #[command(subcommand)]
+    Tenant(delivery::Tenant),
+    /// What a tenant's accounts have
+    #[command(subcommand)]
+    Account(delivery::Account),
     /// What is happening
     #[command(subcommand)]
     Event(operate::Event),

@@ -345,6 +345,8 @@ pub enum Key {
 pub enum RoleArg {
     /// Look
     Viewer,
+    /// Give out tokens and revoke them
+    Issuer,
     /// Submit, cancel, retry, remove
     Operator,
     /// Keys
@@ -355,6 +357,7 @@ impl From<RoleArg> for AccessRole {
     fn from(arg: RoleArg) -> Self {
         match arg {
             RoleArg::Viewer => Self::Viewer,
+            RoleArg::Issuer => Self::Issuer,
             RoleArg::Operator => Self::Operator,
             RoleArg::Admin => Self::Admin,
         }

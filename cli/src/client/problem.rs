@@ -4,6 +4,9 @@ use framemill_schemas::api::Problem;
 
 use crate::exit::{CliError, Exit};
 
+/// The kind of a refused token.
+const TOKEN_REFUSED: &str = "urn:framemill:problem:token-refused";
+
 /// The exit code of an HTTP status.
 pub const fn exit_of(status: u16) -> Exit {
     match status {
@@ -17,7 +20,10 @@ pub const fn exit_of(status: u16) -> Exit {
 /// What an answer that is not a good one says.
 pub fn to_error(status: u16, body: &[u8], place: &str, has_key: bool) -> CliError {
     let exit = exit_of(status);
-    let error = match serde_json::from_slice::<Problem>(body) {
+    let problem = serde_json::from_slice::<Problem>(body);
+    // A viewer's token that is refused is no matter of keys.
+    let of_key = !problem.as_ref().is_ok_and(|problem| problem.kind == TOKEN_REFUSED);
+    let error = match problem {
         Ok(problem) => {
             let what = if problem.detail.is_empty() { problem.title } else { problem.detail };
             CliError::new(exit, what).at(place).faults(problem.errors)
@@ -25,6 +31,7 @@ pub fn to_error(status: u16, body: &[u8], place: &str, has_key: bool) -> CliErro
         Err(_) => CliError::new(exit, format!("the API answered with status {status}")).at(place),
     };
     match status {
+        401 if !of_key => error,
         401 if has_key => error.mend("check FRAMEMILL_API_KEY: the key is unknown or was revoked"),
         401 => error.mend("set FRAMEMILL_API_KEY to a key of this farm"),
         _ => error,
@@ -59,6 +66,15 @@ mod tests {
             {"pointer":"/source","detail":"a","mend":"b"},{"pointer":"/ladder","detail":"c","mend":"d"}]}"#;
         let error = to_error(422, body, "http://h/v1/assets", false);
         assert_eq!((error.exit, error.what.as_str(), error.faults.len()), (Exit::Usage, "two faults", 2));
+    }
+
+    #[test]
+    fn only_a_key_that_is_refused_is_mended_by_another() {
+        for (kind, mended) in [("unauthorized", true), ("token-refused", false)] {
+            let body = format!(r#"{{"type":"urn:framemill:problem:{kind}","title":"t","status":401,"detail":"d"}}"#);
+            let error = to_error(401, body.as_bytes(), "http://h/", false);
+            assert_eq!((error.exit, error.mend.is_some()), (Exit::Refused, mended), "{kind}");
+        }
     }
 
     #[test]

@@ -86,6 +86,7 @@ async fn create_directly(global: &Global, data: Option<&Path>, request: KeyReque
 const fn role_name(role: AccessRole) -> &'static str {
     match role {
         AccessRole::Viewer => "viewer",
+        AccessRole::Issuer => "issuer",
         AccessRole::Operator => "operator",
         AccessRole::Admin => "admin",
     }

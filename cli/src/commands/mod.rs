@@ -24,6 +24,8 @@ pub mod run;
 pub mod settings;
 pub mod shell;
 pub mod submit;
+pub mod tenant;
+pub mod token;
 pub mod trace;
 pub mod up;
 
@@ -50,6 +52,9 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Dead(args) => dead::run(global, args).await,
         Command::Node(args) => node::run(global, args).await,
         Command::Key(args) => key::run(global, args).await,
+        Command::Token(args) => token::run(global, args).await,
+        Command::Tenant(args) => tenant::run(global, args).await,
+        Command::Account(args) => tenant::account(global, args).await,
         Command::Event(args) => event::run(global, args).await,
         Command::Trace { id } => trace::run(global, &id).await,
         Command::Ladder(args) => ladder::run(global, args).await,

@@ -13,7 +13,11 @@ use framemill_edge::EdgeConfig;
 use framemill_media::toolchain::FfmpegConfig;
 use framemill_packager::{SAMPLE_EVERY_S_MAX, SAMPLE_EVERY_S_MIN};
 use framemill_queue::NatsConfig;
-use framemill_scheduler::{gate::Limits, retention::Retention};
+use framemill_scheduler::{
+    delivery::{AuditSettings, TokenSettings},
+    gate::Limits,
+    retention::Retention,
+};
 use framemill_schemas::ids::Zone;
 use framemill_storage::S3Config;
 use framemill_telemetry::{LogConfig, OtelConfig, TelemetryConfig};
@@ -115,6 +119,10 @@ pub struct SchedulerSection {
     pub limits: Limits,
     /// How long what nobody needs any more is kept.
     pub retention: Retention,
+    /// How long tokens are valid.
+    pub tokens: TokenSettings,
+    /// What of viewers is kept.
+    pub audit: AuditSettings,
 }
 
 impl Default for SchedulerSection {
@@ -126,6 +134,8 @@ impl Default for SchedulerSection {
             health: None,
             limits: Limits::default(),
             retention: Retention::default(),
+            tokens: TokenSettings::default(),
+            audit: AuditSettings::default(),
         }
     }
 }
@@ -201,6 +211,13 @@ impl Settings {
         if let Some((key, mend)) = self.worker.headroom.fault() {
             return Err(CliError::usage("a ceiling that is out of range")
                 .at(format!("worker.headroom.{key}"))
+                .mend(mend));
+        }
+        let (tokens, audit) = (self.scheduler.tokens.fault(), self.scheduler.audit.fault());
+        let faults = [tokens.map(|fault| ("tokens", fault)), audit.map(|fault| ("audit", fault))];
+        if let Some((section, (key, mend))) = faults.into_iter().flatten().next() {
+            return Err(CliError::usage("a time that is out of range")
+                .at(format!("scheduler.{section}.{key}"))
                 .mend(mend));
         }
         if let Some(node) = &self.worker.node {

@@ -64,6 +64,8 @@ impl Roles {
             ladders: section.ladders.clone(),
             limits: section.limits,
             retention: section.retention,
+            tokens: section.tokens,
+            audit: section.audit,
         };
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {

@@ -10,4 +10,5 @@ mod serve;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
+mod token;
 mod usage;

@@ -54,7 +54,8 @@ fn write<K: Serialize>(key: &K) -> String {
     json.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-fn read<K: DeserializeOwned>(cursor: &str) -> Result<K, ApiError> {
+/// The sort key in a cursor.
+pub fn read<K: DeserializeOwned>(cursor: &str) -> Result<K, ApiError> {
     let refuse = || ApiError::new(Kind::InvalidQuery, "this server gave out no such cursor; start again without one");
     if cursor.len() > CURSOR_CHARS_MAX || !cursor.len().is_multiple_of(2) || !cursor.is_ascii() {
         return Err(refuse());

@@ -179,6 +179,10 @@ caller_with_role!(
     Viewer
 );
 caller_with_role!(
+    /// A caller that may give out tokens.
+    Issuer
+);
+caller_with_role!(
     /// A caller that may submit, cancel, retry and remove.
     Operator
 );

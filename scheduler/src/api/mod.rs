@@ -5,6 +5,7 @@
 
 mod asset_view;
 mod assets;
+mod audit;
 mod channel_view;
 mod channels;
 mod cursor;
@@ -25,6 +26,9 @@ mod problem;
 mod scaling;
 mod serve;
 mod slow;
+mod tenants;
+mod token_keys;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -40,7 +44,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{gate::Gate, ladders::Ladders, page, run::SchedulerConfig, view::View};
+use crate::{delivery::Delivery, gate::Gate, ladders::Ladders, page, run::SchedulerConfig, view::View};
 use problem::Kind;
 
 pub(crate) use asset_view::shown;
@@ -72,6 +76,8 @@ pub struct ApiState {
     pub keyless: bool,
     /// What keeps open work within its bounds.
     pub gate: Gate,
+    /// Keys, tokens and who may watch what.
+    pub delivery: Delivery,
     /// Ladders by name.
     pub ladders: Arc<Ladders>,
     /// Ends streams, which would otherwise hold a shutdown up.
@@ -85,6 +91,7 @@ impl ApiState {
     /// Everything an API needs. What depends on the listener is decided by [`serve()`].
     pub fn new(queue: Queue, store: Store, view: View, config: SchedulerConfig, ladders: Arc<Ladders>) -> Self {
         Self {
+            delivery: Delivery::new(queue.clone(), config.tokens, config.audit),
             queue,
             store,
             gate: Gate::new(config.limits, view.clone()),
@@ -125,6 +132,8 @@ impl ApiState {
         (name = "ladders", description = "Encode settings"),
         (name = "nodes", description = "The machines"),
         (name = "keys", description = "Who may do what"),
+        (name = "tenants", description = "Who may watch what"),
+        (name = "tokens", description = "Letting viewers in"),
         (name = "gc", description = "What has outlived its use"),
         (name = "preview", description = "Watching what is published, on one machine"),
     )
@@ -175,6 +184,17 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(scaling::show))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(token_keys::list, token_keys::create))
+        .routes(routes!(token_keys::retire))
+        .routes(routes!(tokens::issue))
+        .routes(routes!(tokens::renew))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::revocations))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::show, tenants::put, tenants::remove))
+        .routes(routes!(tenants::list_accounts))
+        .routes(routes!(tenants::show_account, tenants::put_account, tenants::remove_account))
+        .routes(routes!(audit::list))
         .routes(routes!(preview::show))
         .routes(routes!(live::show))
 }

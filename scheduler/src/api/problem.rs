@@ -39,6 +39,10 @@ pub enum Kind {
     Forbidden,
     /// A page of another site sent it.
     CrossSite,
+    /// A viewer's account may not watch it.
+    Denied,
+    /// A viewer's token lets nobody in.
+    TokenRefused,
     /// No such thing, or not the caller's.
     NotFound,
     /// The address takes other methods.
@@ -91,6 +95,8 @@ impl Kind {
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A key is required"),
             Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "The key does not allow this"),
             Self::CrossSite => ("cross-site", StatusCode::FORBIDDEN, "Another site's page may not ask for this"),
+            Self::Denied => ("denied", StatusCode::FORBIDDEN, "The account may not watch this"),
+            Self::TokenRefused => ("token-refused", StatusCode::UNAUTHORIZED, "The token lets nobody in"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "There is no such thing"),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "The address does not take this method")
@@ -131,13 +137,14 @@ pub struct ApiError {
     kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
+    reason: Option<&'static str>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
     /// An error of `kind`; `detail` says what happened, where, and the mend.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+        Self { kind, detail: detail.into(), errors: Vec::new(), reason: None, headers: Vec::new() }
     }
 
     /// The same answer for what does not exist and for what is another tenant's.
@@ -167,6 +174,12 @@ impl ApiError {
         Self::new(Kind::Internal, "the server has a fault; its log says which")
     }
 
+    /// Adds a word that tells reasons of one kind apart.
+    pub fn reason(mut self, word: &'static str) -> Self {
+        self.reason = Some(word);
+        self
+    }
+
     /// Adds a header to the answer.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
@@ -187,6 +200,7 @@ impl ApiError {
             status: status.as_u16(),
             detail: self.detail.clone(),
             errors: self.errors.clone(),
+            reason: self.reason.map(str::to_owned),
         }
     }
 }

@@ -13,7 +13,7 @@ use framemill_queue::{NatsConfig, Outbox, Queue};
 use framemill_scheduler::{
     api::{self, ApiState},
     ladders::Ladders,
-    loops::{notify, watch},
+    loops::{audit, notify, watch},
     run::SchedulerConfig,
     view::View,
 };
@@ -80,15 +80,20 @@ impl Farm {
         let config = SchedulerConfig { folders: vec![media.path().to_owned()], ..SchedulerConfig::default() };
         let ladders = Arc::new(Ladders::load(None).unwrap());
         let state = ApiState::new(queue.clone(), store.clone(), view.clone(), config, ladders);
+        let trail = state.delivery.audit.clone();
         let listener = TcpListener::bind(address).await.unwrap();
         let address = SocketAddr::new([127, 0, 0, 1].into(), listener.local_addr().unwrap().port());
         tokio::spawn(api::serve(state, listener, stop.clone()));
         {
             let (queue, view, stop) = (queue.clone(), view.clone(), stop.clone());
             let outbox = Outbox::new(queue.clone());
-            tokio::spawn(
-                async move { tokio::join!(watch::run(&queue, &view, &stop), notify::run(&outbox, &view, &stop)) },
-            );
+            tokio::spawn(async move {
+                tokio::join!(
+                    watch::run(&queue, &view, &stop),
+                    notify::run(&outbox, &view, &stop),
+                    audit::run(&trail, &stop)
+                )
+            });
         }
         // The client insists on a provider even where nothing is encrypted; a second test in the
         // same process finds the first one's.

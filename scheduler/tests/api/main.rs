@@ -12,4 +12,5 @@ mod lists;
 mod nodes;
 mod preview;
 mod submission;
+mod tokens;
 mod transitions;

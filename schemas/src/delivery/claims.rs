@@ -22,7 +22,7 @@ pub const LIST_MAX: usize = 32;
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Whose viewer it is: the tenant of the key that signed it, or one below.
+    /// Whose viewer it is: the tenant of the key that signed it.
     pub tenant: Tenant,
     /// The viewer's account: 1 to [`ACCOUNT_CHARS_MAX`] of letters, digits and `-_.@`.
     pub account: String,

@@ -180,7 +180,10 @@ pub enum Moment {
 
 impl Moment {
     /// Unix milliseconds.
-    fn millis(&self, pointer: &str) -> Result<i64, FieldError> {
+    ///
+    /// # Errors
+    /// When it is no time, with `pointer` as its place.
+    pub fn millis(&self, pointer: &str) -> Result<i64, FieldError> {
         let text = match self {
             Self::Text(text) => text.clone(),
             Self::Seconds(number) => number.to_string(),
