@@ -10,7 +10,7 @@ use async_nats::jetstream::{
 use framemill_schemas::{
     asset::ASSET_VERSION,
     delivery::{
-        EDGE_VERSION, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION, SIGNING_KEY_VERSION, TOKEN_KEY_VERSION,
+        EDGE_VERSION, PURGE_AGE_MAX, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION, SIGNING_KEY_VERSION, TOKEN_KEY_VERSION,
     },
     job::{JOB_VERSION, JobKind},
     lane::Lane,
@@ -37,9 +37,6 @@ const EVENTS_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 const EVENTS_DUPLICATES: Duration = Duration::from_secs(120);
 /// How long an idempotency key is honoured.
 const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
-
-/// How long purges are kept: an edge that was away for longer begins with an empty cache.
-const PURGES_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// All buckets, each with the newest format of its records that this version reads. A record of
 /// a newer one is left alone.
@@ -122,7 +119,7 @@ fn bucket_config(bucket: &str, replicas: usize) -> stream::Config {
     let max_age = match bucket {
         subject::IDEMPOTENCY_BUCKET => IDEMPOTENCY_AGE_MAX,
         subject::REVOCATIONS_BUCKET => REVOCATION_AGE_MAX,
-        subject::PURGES_BUCKET | subject::PURGE_STATES_BUCKET => PURGES_AGE_MAX,
+        subject::PURGES_BUCKET | subject::PURGE_STATES_BUCKET => PURGE_AGE_MAX,
         _ => Duration::ZERO,
     };
     stream::Config {

@@ -289,6 +289,7 @@ fn tell(job: &mut JobRecord, transition: &str, what: &str, failure: Option<&Fail
             .and_then(|failure| failure.node.clone())
             .or_else(|| job.holder.as_ref().map(|holder| holder.node.clone())),
         reason: failure.map(|failure| failure.reason.clone()),
+        purge_id: None,
     };
     let record = subject::job_record(job.asset, job.id);
     // A drained job is claimed again under the next attempt: the pair never repeats.

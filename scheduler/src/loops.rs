@@ -7,6 +7,7 @@ pub mod drive;
 pub mod keep;
 pub mod nodes;
 pub mod notify;
+pub mod purges;
 pub mod reap;
 pub mod sweep;
 pub mod watch;

@@ -18,7 +18,7 @@ use crate::{
     loops::{
         channels,
         collect::{self, Collector},
-        drive, keep, nodes, notify, reap, sweep, watch,
+        drive, keep, nodes, notify, purges, reap, sweep, watch,
     },
     metrics,
     retention::Retention,
@@ -131,6 +131,13 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
             async move { channels::run(&queue, &view, &held).await }
         }
     };
+    let purger = {
+        let (queue, view) = (queue.clone(), view.clone());
+        move |held: CancellationToken| {
+            let (queue, view) = (queue.clone(), view.clone());
+            async move { purges::run(&queue, &view, &[], &held).await }
+        }
+    };
     let served = async {
         let outcome = api::serve(state, listener, stop.clone()).await;
         // Without its API a scheduler is no use: the other loops end with it.
@@ -148,6 +155,7 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
         lease::hold(&queue, "keeper", process, LEASE, &stop, keeper),
         lease::hold(&queue, "nodes", process, LEASE, &stop, fleet),
         lease::hold(&queue, "channels", process, LEASE, &stop, controller),
+        lease::hold(&queue, "purges", process, LEASE, &stop, purger),
     );
     Ok(served?)
 }

@@ -10,6 +10,7 @@ mod channels;
 mod cursor;
 mod dead;
 mod docs;
+mod edges;
 mod events;
 mod extract;
 mod gc;
@@ -22,6 +23,7 @@ mod nodes;
 mod origin;
 mod preview;
 mod problem;
+mod purges;
 mod range;
 mod scaling;
 mod serve;
@@ -125,6 +127,8 @@ impl ApiState {
         (name = "events", description = "What happens (server-sent events)"),
         (name = "ladders", description = "Encode settings"),
         (name = "nodes", description = "The machines"),
+        (name = "purges", description = "What caches have to forget"),
+        (name = "edges", description = "What viewers reach"),
         (name = "keys", description = "Who may do what"),
         (name = "gc", description = "What has outlived its use"),
         (name = "preview", description = "Watching what is published, on one machine"),
@@ -176,6 +180,11 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(scaling::show))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(purges::request, purges::list))
+        .routes(routes!(purges::show))
+        .routes(routes!(purges::report_one))
+        .routes(routes!(edges::list))
+        .routes(routes!(edges::remove))
         .routes(routes!(preview::show))
         .routes(routes!(live::show))
 }

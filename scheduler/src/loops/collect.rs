@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::chain,
     clock::now_ms,
-    gc,
+    gc, purges,
     retention::Retention,
     shred::shred,
     view::{AssetEntry, View},
@@ -97,6 +97,10 @@ pub async fn tick(collector: &Collector, entry: &AssetEntry) -> Result<(), Colle
     let through = *doomed.end();
     if !is_settled(view, entry, now_ms) {
         return Ok(());
+    }
+    if let Some(takedown) = purges::of_asset(asset, now_ms).filter(|_| asset.state == AssetState::Doomed) {
+        // The driver asks for it as well, and sooner; once the record is gone nobody would.
+        purges::ensure(queue, view, &takedown).await?;
     }
     let folder = asset_folder(&asset.tenant, asset.id);
     let listed = store.list(&format!("{folder}/")).await?;

@@ -11,5 +11,6 @@ mod http;
 mod lists;
 mod nodes;
 mod preview;
+mod purges;
 mod submission;
 mod transitions;

@@ -1,0 +1,83 @@
+//! What asks for a purge by itself: records whose change made bytes under a name that viewers know other ones, or
+//! took them away. Pure.
+//!
+//! Each purge's id follows from the record and the change, so whoever looks at the record asks for the same purge; a
+//! look that failed is made up for by the next.
+
+use framemill_schemas::{
+    asset::{AssetRecord, AssetState},
+    delivery::{PURGE_AGE_MAX, PURGE_VERSION, Purge, PurgeCause, PurgeId, TAGS_MAX},
+    ids::Tenant,
+    live::{ChannelRecord, Timelines, Wanted, folder_of},
+    object::{MASTER_PLAYLIST, MPD, asset_folder},
+};
+
+/// The purge that the state of a title asks for.
+///
+/// * Removed after viewers had it: all of it, and refused. Its id is never used again.
+/// * Published in a generation that took another one's place: its entry manifests. Asked for while they may still
+///   be cached anywhere, which is far shorter than purges are kept.
+pub(crate) fn of_asset(asset: &AssetRecord, now_ms: i64) -> Option<Purge> {
+    let published = asset.published.as_ref()?;
+    match asset.state {
+        AssetState::Doomed => Some(Purge {
+            refuse: true,
+            ..purge(
+                &format!("asset/{}/removed", asset.id),
+                &asset.tenant,
+                vec![format!("asset:{}", asset.id)],
+                PurgeCause::Takedown,
+                now_ms,
+            )
+        }),
+        AssetState::Published if is_recent(asset.repaired_ms, now_ms) => {
+            let folder = asset_folder(&asset.tenant, asset.id);
+            let generation = &published.generation;
+            Some(purge(
+                &format!("asset/{}/g{}-{}", asset.id, generation.number, generation.random),
+                &asset.tenant,
+                vec![format!("object:{folder}/{MASTER_PLAYLIST}"), format!("object:{folder}/{MPD}")],
+                PurgeCause::Published,
+                now_ms,
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a purge that was asked for then is still kept for certain: an older one is not asked for again.
+fn is_recent(at_ms: i64, now_ms: i64) -> bool {
+    let kept_ms = i64::try_from(PURGE_AGE_MAX.as_millis()).unwrap_or(i64::MAX);
+    at_ms > 0 && now_ms - at_ms < kept_ms / 2
+}
+
+/// The purges that the state of a channel asks for: none before it is removed for good, then all of it. What lies on
+/// its timelines is refused. Its playlists are only forgotten: another channel of the same name may come, and theirs
+/// are the same names; they are deleted within seconds, and no cache keeps them for longer than that.
+pub(crate) fn of_channel(channel: &ChannelRecord, timelines: &Timelines, now_ms: i64) -> Vec<Purge> {
+    if channel.wanted != Wanted::Retired {
+        return Vec::new();
+    }
+    let (tenant, name) = (&channel.tenant, format!("{}/{}", channel.tenant, channel.id));
+    let cause = format!("channel/{}", channel.asset);
+    let folders: Vec<String> =
+        timelines.all.iter().map(|timeline| format!("timeline:{name}/{}", folder_of(timeline))).collect();
+    let refused = folders.chunks(TAGS_MAX).zip(0..).map(|(tags, index)| Purge {
+        refuse: true,
+        ..purge(&format!("{cause}/refused/{index}"), tenant, tags.to_vec(), PurgeCause::Takedown, now_ms)
+    });
+    let playlists = vec![format!("channel:{name}")];
+    refused.chain([purge(&cause, tenant, playlists, PurgeCause::Takedown, now_ms)]).collect()
+}
+
+fn purge(id: &str, tenant: &Tenant, tags: Vec<String>, cause: PurgeCause, now_ms: i64) -> Purge {
+    Purge {
+        v: PURGE_VERSION,
+        id: PurgeId::derive(id),
+        tenant: tenant.clone(),
+        tags,
+        refuse: false,
+        cause,
+        requested_ms: now_ms,
+    }
+}
