@@ -10,7 +10,8 @@ use async_nats::jetstream::{
 use framemill_schemas::{
     asset::ASSET_VERSION,
     delivery::{
-        EDGE_VERSION, PURGE_AGE_MAX, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION, SIGNING_KEY_VERSION, TOKEN_KEY_VERSION,
+        EDGE_VERSION, PURGE_AGE_MAX, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION, SIGNING_KEY_VERSION,
+        TOKEN_KEY_VERSION,
     },
     job::{JOB_VERSION, JobKind},
     lane::Lane,
@@ -253,8 +254,7 @@ mod tests {
 
     #[test]
     fn only_what_is_of_its_time_is_forgotten() {
-        let of_their_time =
-            ["EVENTS", "KV_idempotency", "KV_revocations", "KV_purges", "KV_purge-states"];
+        let of_their_time = ["EVENTS", "KV_idempotency", "KV_revocations", "KV_purges", "KV_purge-states"];
         for config in streams(3) {
             assert_eq!(config.num_replicas, 3);
             assert!(!config.allow_direct, "{}", config.name);

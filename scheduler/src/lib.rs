@@ -30,7 +30,7 @@ mod ops;
 mod page;
 pub mod plan;
 mod publish;
-mod purges;
+pub mod purges;
 mod repair;
 pub mod retention;
 mod revive;

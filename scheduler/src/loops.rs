@@ -1,6 +1,7 @@
 //! The loops of a scheduler, one a file, all of the same shape: `tick` is one pass, `run` is the
 //! timer and the shutdown.
 
+mod caches;
 pub mod channels;
 pub mod collect;
 pub mod drive;

@@ -21,6 +21,7 @@ use crate::{
         drive, keep, nodes, notify, purges, reap, sweep, watch,
     },
     metrics,
+    purges::{Caches, PurgeConfig},
     retention::Retention,
     view::View,
 };
@@ -39,6 +40,8 @@ pub struct SchedulerConfig {
     pub limits: Limits,
     /// How long what nobody needs any more is kept.
     pub retention: Retention,
+    /// Caches of others that are purged too.
+    pub purge: PurgeConfig,
 }
 
 impl Default for SchedulerConfig {
@@ -49,6 +52,7 @@ impl Default for SchedulerConfig {
             ladders: None,
             limits: Limits::default(),
             retention: Retention::default(),
+            purge: PurgeConfig::default(),
         }
     }
 }
@@ -78,6 +82,9 @@ pub enum SchedulerError {
     /// A ladder file.
     #[error(transparent)]
     Ladders(#[from] LadderError),
+    /// The client that purges caches of others.
+    #[error("no HTTP client can be made of this machine's certificates")]
+    Client(#[from] reqwest::Error),
     /// The listener.
     #[error("the API cannot listen")]
     Listen(#[from] std::io::Error),
@@ -89,6 +96,7 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
     let SchedulerParts { config, queue, store, listener, view, shutdown } = parts;
     let stop = shutdown.drain.child_token();
     let ladders = Arc::new(Ladders::load(config.ladders.as_deref())?);
+    let caches = Caches::new(&config.purge)?;
     let actor = Arc::new(Actor::new(queue.clone(), store.clone(), view.clone()));
     let collector =
         Collector { queue: queue.clone(), store: store.clone(), view: view.clone(), retention: config.retention };
@@ -135,7 +143,8 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
         let (queue, view) = (queue.clone(), view.clone());
         move |held: CancellationToken| {
             let (queue, view) = (queue.clone(), view.clone());
-            async move { purges::run(&queue, &view, &[], &held).await }
+            let caches = caches.clone();
+            async move { purges::run(&queue, &view, &caches, &held).await }
         }
     };
     let served = async {

@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod live_load;
 pub mod operate;
+pub mod purge;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -76,6 +77,11 @@ pub enum Command {
     /// The machines of the farm
     #[command(subcommand)]
     Node(operate::Node),
+    /// Make every cache forget something, and see who has
+    Purge(purge::Purge),
+    /// What viewers reach
+    #[command(subcommand)]
+    Edge(purge::Edge),
     /// Who may do what
     #[command(subcommand)]
     Key(operate::Key),

@@ -7,7 +7,14 @@ pub const PREFIX: &str = "FRAMEMILL_";
 /// The sections of the configuration.
 pub const SECTIONS: [&str; 9] = ["nats", "s3", "ffmpeg", "sources", "scheduler", "worker", "packager", "log", "otel"];
 /// Keys that are lists; their variables hold the items with commas between.
-const LISTS: [&str; 3] = ["sources.folders", "sources.allow_hosts", "scheduler.folders"];
+const LISTS: [&str; 6] = [
+    "sources.folders",
+    "sources.allow_hosts",
+    "scheduler.folders",
+    "scheduler.purge.varnish.urls",
+    "scheduler.purge.nginx.urls",
+    "scheduler.purge.webhook.urls",
+];
 
 /// What a variable sets.
 #[derive(Clone, Debug, PartialEq, Eq)]

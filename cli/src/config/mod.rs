@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use framemill_media::toolchain::FfmpegConfig;
 use framemill_packager::{SAMPLE_EVERY_S_MAX, SAMPLE_EVERY_S_MIN};
 use framemill_queue::NatsConfig;
-use framemill_scheduler::{gate::Limits, retention::Retention};
+use framemill_scheduler::{gate::Limits, purges::PurgeConfig, retention::Retention};
 use framemill_schemas::ids::Zone;
 use framemill_storage::S3Config;
 use framemill_telemetry::{LogConfig, OtelConfig, TelemetryConfig};
@@ -111,6 +111,8 @@ pub struct SchedulerSection {
     pub limits: Limits,
     /// How long what nobody needs any more is kept.
     pub retention: Retention,
+    /// Caches of others that are purged too.
+    pub purge: PurgeConfig,
 }
 
 impl Default for SchedulerSection {
@@ -122,6 +124,7 @@ impl Default for SchedulerSection {
             health: None,
             limits: Limits::default(),
             retention: Retention::default(),
+            purge: PurgeConfig::default(),
         }
     }
 }
@@ -188,6 +191,9 @@ impl Settings {
             return Err(CliError::usage("a bound on memory that is out of range")
                 .at("ffmpeg.memory_mb")
                 .mend("use 256 to 1048576 megabytes"));
+        }
+        if let Some((key, what, mend)) = self.scheduler.purge.fault() {
+            return Err(CliError::usage(what).at(format!("scheduler.purge.{key}")).mend(mend));
         }
         if self.nats.replicas.is_some_and(|replicas| !matches!(replicas, 1 | 3 | 5)) {
             return Err(CliError::usage("a number of copies that is no majority")

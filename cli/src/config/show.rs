@@ -7,7 +7,7 @@ use super::Settings;
 /// What stands in place of a secret.
 pub const MASK: &str = "********";
 /// Keys whose values are secrets.
-const SECRET_KEYS: [&str; 2] = ["access_key", "secret_key"];
+const SECRET_KEYS: [&str; 5] = ["access_key", "secret_key", "api_key", "api_token", "secret"];
 
 /// The configuration as a document without secrets.
 pub fn masked(settings: &Settings) -> Value {

@@ -63,6 +63,7 @@ impl Roles {
             ladders: section.ladders.clone(),
             limits: section.limits,
             retention: section.retention,
+            purge: section.purge.clone(),
         };
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {

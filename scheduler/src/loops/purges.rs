@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use framemill_queue::{Queue, RecordError};
 use framemill_schemas::delivery::PurgeStatus;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use tokio_util::sync::CancellationToken;
 
+use super::caches;
 use crate::{
     chain::chain,
     clock::now_ms,
-    purges::{Facts, next, states},
+    purges::{Caches, Facts, give_up, next, states},
     view::{PurgeEntry, View},
 };
 
@@ -23,7 +24,12 @@ const EVERY: Duration = Duration::from_millis(500);
 const WRITES_AT_ONCE: usize = 32;
 
 /// Runs until `stop`; the caller holds the lease that makes it the only one.
-pub async fn run(queue: &Queue, view: &View, adapters: &[String], stop: &CancellationToken) {
+pub async fn run(queue: &Queue, view: &View, purged: &Caches, stop: &CancellationToken) {
+    let others = join_all(purged.senders().iter().map(|sender| caches::run(queue, view, sender, stop)));
+    tokio::join!(follow(queue, view, purged.names(), stop), others);
+}
+
+async fn follow(queue: &Queue, view: &View, adapters: &[String], stop: &CancellationToken) {
     let mut timer = super::timer(EVERY);
     let mut news = view.purge_news();
     loop {
@@ -47,7 +53,12 @@ pub async fn run(queue: &Queue, view: &View, adapters: &[String], stop: &Cancell
 pub async fn tick(queue: &Queue, view: &View, adapters: &[String], refresh: bool) {
     let (open, edges) = (view.open_purges(), view.edges());
     let facts = Facts { edges: &edges, adapters, now_ms: now_ms(), refresh };
-    let decide = |entry: PurgeEntry| next(&entry, &facts).map(|status| (entry, status));
+    let decide = |entry: PurgeEntry| {
+        let before = entry.status.as_ref().map(|(status, _)| status);
+        let gone = || give_up(&entry.purge, before?, adapters, facts.now_ms);
+        let status = next(&entry, &facts).or_else(gone)?;
+        Some((entry, status))
+    };
     let decided: Vec<(PurgeEntry, PurgeStatus)> = open.into_iter().filter_map(decide).collect();
     let writes = decided.into_iter().map(|(entry, status)| async move {
         let written = write(queue, &entry, &status).await;

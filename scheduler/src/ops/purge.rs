@@ -73,9 +73,7 @@ async fn write(queue: &Queue, purge: Purge) -> Result<Requested, OpError> {
                 Ok(Requested { purge: there, sequence, before: true })
             }
             Some(_) => Err(OpError::OtherBody),
-            None => {
-                Err(OpError::Conflict("the Idempotency-Key has just expired; send the request again".to_owned()))
-            }
+            None => Err(OpError::Conflict("the Idempotency-Key has just expired; send the request again".to_owned())),
         },
         Err(error) => Err(error.into()),
     }

@@ -81,3 +81,69 @@ fn purge(id: &str, tenant: &Tenant, tags: Vec<String>, cause: PurgeCause, now_ms
         requested_ms: now_ms,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use framemill_schemas::{asset::Published, live::TIMELINES_VERSION, object::StoredObject, rate::Ratio};
+
+    use super::*;
+    use crate::ops::sample;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+    const RATE: Ratio = Ratio { num: 25, den: 1 };
+
+    fn asset(state: AssetState, is_published: bool, repaired_ms: i64) -> AssetRecord {
+        let asset = sample::asset(state);
+        let object = StoredObject { key: "x".to_owned(), bytes: 1, digest: "d".to_owned(), etag: "e".to_owned() };
+        let generation = asset.generation.clone();
+        let published = Published { generation, master: object.clone(), mpd: object, index: None };
+        AssetRecord { published: is_published.then_some(published), repaired_ms, ..asset }
+    }
+
+    #[test]
+    fn a_title_is_purged_when_viewers_had_something_else_of_it() {
+        use AssetState::{Accepted, Doomed, Failed, Published};
+        for (state, is_published, repaired_ms, tags) in [
+            (Accepted, false, 0, 0),
+            (Failed, false, 0, 0),
+            // Nobody knows its names before.
+            (Published, true, 0, 0),
+            (Published, true, NOW_MS - 1000, 2),
+            // Long over: no cache has it, and the purge that was asked for then is kept no more.
+            (Published, true, NOW_MS - 5 * 24 * 3_600_000, 0),
+            (Doomed, false, 0, 0),
+            (Doomed, true, 0, 1),
+        ] {
+            let asset = asset(state, is_published, repaired_ms);
+            let purge = of_asset(&asset, NOW_MS);
+            assert_eq!(purge.as_ref().map_or(0, |purge| purge.tags.len()), tags, "{state:?} {repaired_ms}");
+            if let Some(purge) = purge {
+                assert_eq!(purge.refuse, state == Doomed);
+                assert_eq!(
+                    Some(purge.id),
+                    of_asset(&asset, NOW_MS + 1000).map(|again| again.id),
+                    "asked twice it is one"
+                );
+            }
+        }
+        let (mut second, first) = (asset(Published, true, NOW_MS), asset(Published, true, NOW_MS));
+        second.published.as_mut().unwrap().generation.number += 1;
+        assert_ne!(of_asset(&first, NOW_MS).map(|purge| purge.id), of_asset(&second, NOW_MS).map(|purge| purge.id));
+    }
+
+    #[test]
+    fn a_channel_is_refused_by_its_timelines_and_forgotten_by_its_name() {
+        let all = vec![sample::timeline(RATE, 1), sample::timeline(RATE, 9)];
+        let timelines = Timelines { v: TIMELINES_VERSION, all, floor: 0, breaks: 0 };
+        for wanted in [Wanted::Running, Wanted::Stopped] {
+            assert!(of_channel(&sample::channel(wanted), &timelines, NOW_MS).is_empty());
+        }
+        let channel = sample::channel(Wanted::Retired);
+        let purges = of_channel(&channel, &timelines, NOW_MS);
+        let shape: Vec<_> = purges.iter().map(|purge| (purge.refuse, purge.tags.len())).collect();
+        assert_eq!(shape, [(true, 2), (false, 1)]);
+        assert!(purges[0].tags.iter().all(|tag| crate::purges::owner_of(tag).is_some()), "{:?}", purges[0].tags);
+        assert_eq!(purges[1].tags, [format!("channel:{}/{}", channel.tenant, channel.id)]);
+        assert_eq!(of_channel(&channel, &Timelines::default(), NOW_MS).len(), 1, "one that never was on air");
+    }
+}

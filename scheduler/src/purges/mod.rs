@@ -1,11 +1,22 @@
-//! Purges: what asks for one, whose what it names is, when it is completed. Pure but for [`ensure`].
+//! Purges: what asks for one, whose what it names is, when it is completed, and how it is said to caches of others.
 //!
-//! Never here: what an edge does with one, and HTTP.
+//! Never here: what an edge does with one, and when any of this is looked at: the loops decide that.
 
+mod cache;
 mod causes;
+mod cloudflare;
+mod cloudfront;
+mod config;
+mod fastly;
+mod nginx;
 mod owner;
+mod pace;
 mod progress;
 mod report;
+mod round;
+mod send;
+mod varnish;
+mod webhook;
 
 use framemill_queue::{Queue, RecordError, Records};
 use framemill_schemas::{
@@ -13,10 +24,16 @@ use framemill_schemas::{
     subject::{EDGES_BUCKET, PURGE_STATES_BUCKET, PURGES_BUCKET},
 };
 
+pub use config::{
+    Caches, CloudFrontConfig, CloudflareConfig, FastlyConfig, NginxConfig, PurgeConfig, VarnishConfig, WebhookConfig,
+};
+
 pub(crate) use causes::{of_asset, of_channel};
 pub(crate) use owner::{Owner, owner_of, prefix_of};
 pub(crate) use progress::{Facts, next, waiting};
 pub(crate) use report::{report, shown};
+pub(crate) use round::{Outcome, give_up, is_due, plan, settle};
+pub(crate) use send::Sender;
 
 use crate::view::View;
 

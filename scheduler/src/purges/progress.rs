@@ -137,14 +137,9 @@ mod tests {
     #[test]
     fn a_purge_is_completed_once_every_edge_is_there() {
         let adapters = ["fastly/x".to_owned()];
-        for (applied, waits, acknowledged) in [
-            (&[][..], 0, 0),
-            (&[7], 0, 1),
-            (&[8, 9], 0, 2),
-            (&[6], 1, 0),
-            (&[7, 6, 8], 1, 2),
-            (&[0, 0, 0], 3, 0),
-        ] {
+        for (applied, waits, acknowledged) in
+            [(&[][..], 0, 0), (&[7], 0, 1), (&[8, 9], 0, 2), (&[6], 1, 0), (&[7, 6, 8], 1, 2), (&[0, 0, 0], 3, 0)]
+        {
             let edges = edges(applied);
             let facts = Facts { edges: &edges, adapters: &adapters, now_ms: 10, refresh: false };
             let status = next(&entry(7, None), &facts).unwrap();

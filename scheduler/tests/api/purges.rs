@@ -1,15 +1,20 @@
 //! Purges from the request to the last acknowledgement, with edges that follow the bucket as real ones do.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use framemill_queue::{Change, Queue};
-use framemill_scheduler::loops::purges;
+use framemill_scheduler::{
+    loops::purges,
+    purges::{Caches, PurgeConfig},
+};
 use framemill_schemas::{
     api::{AccessRole, Page},
-    delivery::{EDGE_VERSION, EdgeRecord, EdgeView, Purge, PurgeAccepted, PurgeReport, PurgeState, PurgeView},
+    delivery::{
+        AdapterState, EDGE_VERSION, EdgeRecord, EdgeView, Purge, PurgeAccepted, PurgeReport, PurgeState, PurgeView,
+    },
     event::Event,
     ids::NodeId,
     subject::{EDGES_BUCKET, PURGES_BUCKET},
@@ -49,9 +54,15 @@ struct Fleet {
 
 impl Fleet {
     fn start(farm: &Farm) -> Self {
+        Self::beside(farm, &PurgeConfig::default())
+    }
+
+    /// With caches of others to be purged.
+    fn beside(farm: &Farm, config: &PurgeConfig) -> Self {
         let stop = CancellationToken::new();
         let (queue, view, held) = (farm.queue.clone(), farm.view.clone(), stop.clone());
-        tokio::spawn(async move { purges::run(&queue, &view, &[], &held).await });
+        let caches = Caches::new(config).unwrap();
+        tokio::spawn(async move { purges::run(&queue, &view, &caches, &held).await });
         Self { stop: stop.clone(), _stopped: stop.drop_guard() }
     }
 
@@ -123,6 +134,7 @@ async fn a_purge_is_completed_by_its_last_edge_and_told_once() {
 }
 
 #[tokio::test]
+#[allow(clippy::print_stderr)]
 async fn twenty_edges_acknowledge_and_it_is_told_how_soon() {
     let farm = Farm::local().await;
     let fleet = Fleet::start(&farm);
@@ -157,7 +169,8 @@ async fn twenty_edges_acknowledge_and_it_is_told_how_soon() {
 #[tokio::test]
 async fn a_request_is_checked_whole_and_kept_to_its_tenant() {
     let farm = Farm::keyed().await;
-    let (mine, other) = (key(&farm, "acme", AccessRole::Operator).await, key(&farm, "other", AccessRole::Operator).await);
+    let (mine, other) =
+        (key(&farm, "acme", AccessRole::Operator).await, key(&farm, "other", AccessRole::Operator).await);
     let viewer = key(&farm, "acme", AccessRole::Viewer).await;
     let send = async |key: &str, idempotency: Option<&str>, body: &str| {
         let mut request = farm.request(Method::POST, "/v1/purges").bearer_auth(key);
@@ -174,7 +187,8 @@ async fn a_request_is_checked_whole_and_kept_to_its_tenant() {
     };
     problem(send(&viewer, None, r#"{"tags":["tenant:acme"]}"#).await, 403, "forbidden").await;
     problem(send(&mine, None, r#"{"tags":["tenant:acme"],"tenant":"other"}"#).await, 403, "forbidden").await;
-    let body = format!(r#"{{"tags":["tenant:acme","tenant:other","channel:x","asset:{asset}","object:live/acme/n/m.m3u8"]}}"#);
+    let body =
+        format!(r#"{{"tags":["tenant:acme","tenant:other","channel:x","asset:{asset}","object:live/acme/n/m.m3u8"]}}"#);
     let found = problem(send(&mine, None, &body).await, 422, "invalid").await;
     assert_eq!(found.errors.iter().map(|fault| fault.pointer.as_str()).collect::<Vec<_>>(), ["/tags/2"]);
     let found = problem(send(&mine, None, &body.replace(r#""channel:x","#, "")).await, 422, "invalid").await;
@@ -193,8 +207,7 @@ async fn a_request_is_checked_whole_and_kept_to_its_tenant() {
     assert_eq!((first.id, first.sequence), (again.id, again.sequence));
     let clash = send(&mine, Some("k"), r#"{"tags":["tenant:acme"],"refuse":true}"#).await;
     problem(clash, 409, "idempotency-conflict").await;
-    let theirs: PurgeAccepted =
-        send(&other, Some("k"), r#"{"tags":["tenant:other"]}"#).await.json().await.unwrap();
+    let theirs: PurgeAccepted = send(&other, Some("k"), r#"{"tags":["tenant:other"]}"#).await.json().await.unwrap();
     assert_ne!(theirs.id, first.id);
     for path in [format!("/v1/purges/{}", first.id), "/v1/purges/x".to_owned()] {
         let response = farm.request(Method::GET, &path).bearer_auth(&other).send().await.unwrap();
@@ -210,7 +223,6 @@ async fn a_request_is_checked_whole_and_kept_to_its_tenant() {
 
 #[tokio::test]
 async fn a_report_says_when_it_is_gone() {
-    static WAITS: AtomicUsize = AtomicUsize::new(0);
     let farm = Farm::local().await;
     let fleet = Fleet::start(&farm);
     fleet.edges(&farm, 2).await;
@@ -219,14 +231,78 @@ async fn a_report_says_when_it_is_gone() {
         farm.store.put_new(key, "x".into(), &Meta::default()).await.unwrap();
     }
     let accepted = ask(&farm, r#"{"tags":["channel:acme/news","timeline:acme/news/t1-00c0ffee"],"refuse":true}"#).await;
-    let report = async || -> PurgeReport {
-        WAITS.fetch_add(1, Ordering::Relaxed);
-        farm.get(&format!("/v1/purges/{}/report", accepted.id)).await.json().await.unwrap()
-    };
+    let report =
+        async || -> PurgeReport { farm.get(&format!("/v1/purges/{}/report", accepted.id)).await.json().await.unwrap() };
     farm.until("it is completed", async || report().await.purge.state == PurgeState::Completed).await;
     let found = report().await;
     assert_eq!((found.gone, found.objects_left, found.examples.len()), (false, 2, 2));
     farm.store.delete(&keys[..2].iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()).await.unwrap();
     let found = report().await;
     assert_eq!((found.gone, found.objects_left), (true, 0));
+}
+
+/// A cache of somebody else that answers with `status`, and keeps what it is asked.
+async fn other(status: u16) -> (String, Arc<Mutex<Vec<String>>>) {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = asked.clone();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = move |headers: axum::http::HeaderMap| {
+        let tags = headers.get("xkey-purge").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        kept.lock().unwrap().push(tags);
+        std::future::ready((axum::http::StatusCode::from_u16(status).unwrap(), "said so"))
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn caches_of_others_are_purged_after_the_edges_and_hold_nothing_up() {
+    let farm = Farm::local().await;
+    let (good, asked) = other(200).await;
+    let (bad, _) = other(403).await;
+    let (nginx, _) = other(200).await;
+    let config = serde_json::json!({ "varnish": { "urls": [good, bad] }, "nginx": { "urls": [nginx] } });
+    let fleet = Fleet::beside(&farm, &serde_json::from_value::<PurgeConfig>(config).unwrap());
+    fleet.edges(&farm, 2).await;
+    let accepted = ask(&farm, r#"{"tags":["channel:acme/news","object:live/acme/news/master.m3u8"]}"#).await;
+    let settled = async || {
+        let shown = show(&farm, &accepted).await;
+        shown.adapters.len() == 3 && shown.adapters.iter().all(|adapter| adapter.state != AdapterState::Waiting)
+    };
+    farm.until("every cache has answered", settled).await;
+    let shown = show(&farm, &accepted).await;
+    assert_eq!((shown.state, shown.acknowledged), (PurgeState::Completed, 2));
+    let states: std::collections::BTreeMap<_, _> =
+        shown.adapters.iter().map(|adapter| (adapter.name.clone(), adapter)).collect();
+    let of = |kind: &str, url: &str| states[&format!("{kind}/{}", url.trim_start_matches("http://"))];
+    assert_eq!((of("varnish", &good).state, of("varnish", &good).requests), (AdapterState::Completed, 1));
+    assert_eq!(*asked.lock().unwrap(), ["channel:acme/news object:live/acme/news/master.m3u8"]);
+    let failed = of("varnish", &bad);
+    assert_eq!((failed.state, failed.receipts[0].answer.as_str()), (AdapterState::Failed, "403 said so"));
+    let some = of("nginx", &nginx);
+    assert_eq!(
+        (some.state, some.unsupported.as_slice()),
+        (AdapterState::Unsupported, &["channel:acme/news".to_owned()][..])
+    );
+    assert!(
+        shown.adapters.iter().all(|adapter| adapter.receipts.iter().all(|it| Some(it.at_ms) >= shown.completed_ms))
+    );
+    let told = events(&farm, 3).await;
+    let mut kinds: Vec<_> = told.iter().map(|event| event.kind.as_str()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["purge.completed", "purge.failed", "purge.requested"]);
+    let reason = told.iter().find_map(|event| event.data.reason.clone()).unwrap();
+    assert!(reason.contains("varnish/") && reason.contains("403 said so"), "{reason}");
+
+    // An edge that is away holds caches up for a while only; once it is forgotten they are purged again.
+    let away = EdgeRecord { edge: "edge-away".parse().unwrap(), ..farm.view.edges().values().next().unwrap().clone() };
+    farm.queue.records(EDGES_BUCKET).create("edge-away", &away).await.unwrap();
+    let second = ask(&farm, r#"{"tags":["tenant:acme"]}"#).await;
+    let early = async || show(&farm, &second).await.adapters.iter().any(|adapter| adapter.early);
+    farm.until("caches are purged without the edge", early).await;
+    assert_eq!(show(&farm, &second).await.state, PurgeState::Running);
+    assert_eq!(farm.request(Method::DELETE, "/v1/edges/edge-away").send().await.unwrap().status(), 204);
+    let again = async || asked.lock().unwrap().iter().filter(|tags| *tags == "tenant:acme").count() == 2;
+    farm.until("caches are purged after the edges", again).await;
 }

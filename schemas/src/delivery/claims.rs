@@ -126,7 +126,7 @@ impl TryFrom<Vec<String>> for Paths {
         }
         for path in &paths {
             let folder = path.strip_suffix('/').unwrap_or(path);
-            if path.len() > PATH_CHARS_MAX || super::canonical(folder).ok().as_deref() != Some(folder) {
+            if path.len() > PATH_CHARS_MAX || super::canonical(folder).ok() != Some(folder) {
                 return fault("each is /live/... or /vod/... in its plain form, with a slash at the end for a folder");
             }
         }

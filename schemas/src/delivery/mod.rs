@@ -11,7 +11,8 @@ mod revocation;
 mod tags;
 
 pub use claims::{
-    ACCOUNT_CHARS_MAX, Address, Claims, ClaimsError, LIST_MAX, Network, PATH_CHARS_MAX, Paths, Region, SESSION_CHARS_MAX, Yields,
+    ACCOUNT_CHARS_MAX, Address, Claims, ClaimsError, LIST_MAX, Network, PATH_CHARS_MAX, Paths, Region,
+    SESSION_CHARS_MAX, Yields,
 };
 pub use edge::{EDGE_VERSION, EdgeRecord};
 pub use key::{Algorithm, KID_CHARS_MAX, SIGNING_KEY_VERSION, SigningKey, TOKEN_KEY_VERSION, TokenKey};

@@ -136,6 +136,8 @@ pub enum AdapterState {
     Waiting,
     /// It has.
     Completed,
+    /// It has, but for tags that it cannot purge by.
+    Unsupported,
     /// It was given up.
     Failed,
 }
@@ -180,7 +182,9 @@ pub fn check_tag(tag: &str) -> Result<(), TagError> {
     let plain =
         |rest: &str| rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/'));
     match tag.split_once(':') {
-        Some((kind, rest)) if tag.len() <= TAG_CHARS_MAX && KINDS.contains(&kind) && !rest.is_empty() && plain(rest) => {
+        Some((kind, rest))
+            if tag.len() <= TAG_CHARS_MAX && KINDS.contains(&kind) && !rest.is_empty() && plain(rest) =>
+        {
             Ok(())
         }
         _ => Err(TagError),
