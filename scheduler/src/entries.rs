@@ -100,7 +100,14 @@ impl Actor {
         // Losing either race means that somebody wrote the same or a newer decision.
         match there {
             None => drop(self.store.put_new(key, source.body, &meta).await?),
-            Some((old, _)) => drop(self.store.put_match(key, source.body, &meta, &old.etag).await?),
+            Some((old, before)) => {
+                drop(self.store.put_match(key, source.body, &meta, &old.etag).await?);
+                // Another generation's is asked for from the record; this one was changed behind the farm's back.
+                if before.revision.is_none_or(|number| number == u64::from(generation.number)) {
+                    let purge = purges::of_mended(asset, key, &old.etag, now_ms());
+                    purges::ensure(&self.queue, &self.view, &purge).await?;
+                }
+            }
         }
         Ok(())
     }

@@ -81,7 +81,7 @@ pub enum Command {
     Purge(purge::Purge),
     /// What viewers reach
     #[command(subcommand)]
-    Edge(purge::Edge),
+    Edge(purge::EdgeLook),
     /// Who may do what
     #[command(subcommand)]
     Key(operate::Key),

@@ -53,7 +53,7 @@ pub enum Look {
 
 /// `framemill edge`.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Edge {
+pub enum EdgeLook {
     /// List edges, and how far each is with purges
     Ls,
     /// Forget one that will not come back: purges wait for it no more

@@ -11,7 +11,7 @@ use super::client;
 use crate::{
     args::{
         Global,
-        purge::{Edge, Look, Purge},
+        purge::{EdgeLook, Look, Purge},
     },
     client::{Client, segment, with_query},
     exit::{CliError, Exit},
@@ -56,10 +56,10 @@ pub async fn run(global: &Global, args: Purge) -> Result<(), CliError> {
 }
 
 /// Runs `framemill edge`.
-pub async fn edge(global: &Global, args: Edge) -> Result<(), CliError> {
+pub async fn edge(global: &Global, args: EdgeLook) -> Result<(), CliError> {
     let client = client(global)?;
     match args {
-        Edge::Ls => {
+        EdgeLook::Ls => {
             let edges: Vec<EdgeView> = client.list("/v1/edges").await?;
             if global.json {
                 output::json(&edges);
@@ -77,7 +77,7 @@ pub async fn edge(global: &Global, args: Edge) -> Result<(), CliError> {
             });
             output::table(&["id", "behind", "applied", "started", "zone", "url"], rows.collect(), "no edges");
         }
-        Edge::Rm { id } => {
+        EdgeLook::Rm { id } => {
             client.delete(&format!("/v1/edges/{}", segment(&id))).await?;
             if global.json {
                 output::json(&serde_json::json!({ "id": id }));
@@ -151,7 +151,7 @@ async fn watch(
 }
 
 fn show(purge: &PurgeView) {
-    let took = purge.completed_ms.map(|at| format!(" after {}", output::span(at - purge.requested_ms)));
+    let took = purge.completed_ms.map(|at| format!(" after {}", span(at - purge.requested_ms)));
     output::line(format!("{}  {}{}", purge.id, state(purge.state), took.unwrap_or_default()));
     output::line(format!("tenant {}, asked for {} ago", purge.tenant, age(purge.requested_ms)));
     let refuse = if purge.refuse { ", refused to viewers" } else { "" };
@@ -171,6 +171,11 @@ fn show(purge: &PurgeView) {
             output::line(format!("  after {} attempts: {}", receipt.attempts, printable(&receipt.answer)));
         }
     }
+}
+
+/// A span that is mostly shorter than others that are shown.
+fn span(millis: i64) -> String {
+    if millis < 1000 { format!("{} ms", millis.max(0)) } else { output::span(millis) }
 }
 
 fn list(global: &Global, purges: &[PurgeView]) {

@@ -106,6 +106,13 @@ pub async fn tick(collector: &Collector, entry: &AssetEntry) -> Result<(), Colle
     let listed = store.list(&format!("{folder}/")).await?;
     let listed: Vec<_> = listed.into_iter().filter_map(|object| Some((place(&object.key)?, object))).collect();
     let wanted_no_more = retention.objects(Some(asset), &listed, true, now_ms);
+    if asset.state == AssetState::Published {
+        let named = wanted_no_more.iter().filter_map(|object| place(&object.key)?.generation);
+        let generations = named.map(|generation| (generation.number, generation.random)).collect();
+        for purge in purges::of_collected(asset, &generations, now_ms) {
+            purges::ensure(queue, view, &purge).await?;
+        }
+    }
     shred(queue, store, &wanted_no_more).await?;
     if asset.state == AssetState::Doomed {
         for (key, _, revision) in queue.jobs().list(&subject::job_records_of(asset.id)).await? {

@@ -4,6 +4,8 @@
 //! Each purge's id follows from the record and the change, so whoever looks at the record asks for the same purge; a
 //! look that failed is made up for by the next.
 
+use std::collections::BTreeSet;
+
 use framemill_schemas::{
     asset::{AssetRecord, AssetState},
     delivery::{PURGE_AGE_MAX, PURGE_VERSION, Purge, PurgeCause, PurgeId, TAGS_MAX},
@@ -43,6 +45,24 @@ pub(crate) fn of_asset(asset: &AssetRecord, now_ms: i64) -> Option<Purge> {
         }
         _ => None,
     }
+}
+
+/// The purge of an entry manifest that was not what its record says, and was put right: `etag` is what it was.
+pub(crate) fn of_mended(asset: &AssetRecord, key: &str, etag: &str, now_ms: i64) -> Purge {
+    let id = format!("asset/{}/mended/{key}/{etag}", asset.id);
+    purge(&id, &asset.tenant, vec![format!("object:{key}")], PurgeCause::Published, now_ms)
+}
+
+/// The purges of generations of a published title that are about to be collected: nobody needs them any more, and
+/// caches need not keep them. Their bytes never change, so one that is fetched again meanwhile is as good as before.
+pub(crate) fn of_collected(asset: &AssetRecord, generations: &BTreeSet<(u32, String)>, now_ms: i64) -> Vec<Purge> {
+    let tags: Vec<String> =
+        generations.iter().map(|(number, random)| format!("generation:{}/g{number}-{random}", asset.id)).collect();
+    let of = |tags: &[String]| {
+        let id = format!("asset/{}/collected/{}", asset.id, tags.join(" "));
+        purge(&id, &asset.tenant, tags.to_vec(), PurgeCause::Collected, now_ms)
+    };
+    tags.chunks(TAGS_MAX).map(of).collect()
 }
 
 /// Whether a purge that was asked for then is still kept for certain: an older one is not asked for again.
@@ -129,6 +149,18 @@ mod tests {
         let (mut second, first) = (asset(Published, true, NOW_MS), asset(Published, true, NOW_MS));
         second.published.as_mut().unwrap().generation.number += 1;
         assert_ne!(of_asset(&first, NOW_MS).map(|purge| purge.id), of_asset(&second, NOW_MS).map(|purge| purge.id));
+    }
+
+    #[test]
+    fn what_is_collected_is_named_by_its_generations() {
+        let asset = asset(AssetState::Published, true, NOW_MS);
+        let generations = BTreeSet::from([(1, "00c0ffee".to_owned()), (2, "00c0ffef".to_owned())]);
+        let purges = of_collected(&asset, &generations, NOW_MS);
+        assert_eq!((purges.len(), purges[0].tags.len(), purges[0].refuse), (1, 2, false));
+        assert!(purges[0].tags.iter().all(|tag| crate::purges::owner_of(tag).is_some()), "{:?}", purges[0].tags);
+        assert!(of_collected(&asset, &BTreeSet::new(), NOW_MS).is_empty());
+        let mended = |etag| of_mended(&asset, "vod/x/master.m3u8", etag, NOW_MS).id;
+        assert!(mended("a") == mended("a") && mended("a") != mended("b"), "each change is mended once");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use config::{
     Caches, CloudFrontConfig, CloudflareConfig, FastlyConfig, NginxConfig, PurgeConfig, VarnishConfig, WebhookConfig,
 };
 
-pub(crate) use causes::{of_asset, of_channel};
+pub(crate) use causes::{of_asset, of_channel, of_collected, of_mended};
 pub(crate) use owner::{Owner, owner_of, prefix_of};
 pub(crate) use progress::{Facts, next, waiting};
 pub(crate) use report::{report, shown};

@@ -3,6 +3,7 @@
 
 mod access;
 mod archive;
+mod caches;
 mod channels;
 mod document;
 mod events;
@@ -13,4 +14,5 @@ mod nodes;
 mod preview;
 mod purges;
 mod submission;
+mod takedowns;
 mod transitions;

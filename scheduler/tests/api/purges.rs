@@ -47,7 +47,7 @@ async fn edge(queue: Queue, name: String, stop: CancellationToken) {
 }
 
 /// The loop that completes purges, and edges; all end with the value.
-struct Fleet {
+pub struct Fleet {
     stop: CancellationToken,
     _stopped: DropGuard,
 }
@@ -58,7 +58,7 @@ impl Fleet {
     }
 
     /// With caches of others to be purged.
-    fn beside(farm: &Farm, config: &PurgeConfig) -> Self {
+    pub fn beside(farm: &Farm, config: &PurgeConfig) -> Self {
         let stop = CancellationToken::new();
         let (queue, view, held) = (farm.queue.clone(), farm.view.clone(), stop.clone());
         let caches = Caches::new(config).unwrap();
@@ -74,7 +74,7 @@ impl Fleet {
     }
 }
 
-async fn ask(farm: &Farm, body: &str) -> PurgeAccepted {
+pub async fn ask(farm: &Farm, body: &str) -> PurgeAccepted {
     let response = farm.post("/v1/purges", body.to_owned()).await;
     assert_eq!(response.status(), 202);
     let location = response.headers()["location"].to_str().unwrap().to_owned();
@@ -83,7 +83,7 @@ async fn ask(farm: &Farm, body: &str) -> PurgeAccepted {
     accepted
 }
 
-async fn show(farm: &Farm, accepted: &PurgeAccepted) -> PurgeView {
+pub async fn show(farm: &Farm, accepted: &PurgeAccepted) -> PurgeView {
     farm.get(&format!("/v1/purges/{}", accepted.id)).await.json().await.unwrap()
 }
 
