@@ -10,8 +10,8 @@ use async_nats::jetstream::{
 use framemill_schemas::{
     asset::ASSET_VERSION,
     delivery::{
-        ACCOUNT_VERSION, AUDIT_VERSION, EDGE_VERSION, PURGE_VERSION, REVOCATION_AGE_MAX, REVOCATION_VERSION,
-        SESSIONS_VERSION, SIGNING_KEY_VERSION, TENANT_VERSION, TOKEN_KEY_VERSION,
+        ACCOUNT_VERSION, AUDIT_VERSION, EDGE_VERSION, PURGE_AGE_MAX, PURGE_VERSION, REVOCATION_AGE_MAX,
+        REVOCATION_VERSION, SESSIONS_VERSION, SIGNING_KEY_VERSION, TENANT_VERSION, TOKEN_KEY_VERSION,
     },
     job::{JOB_VERSION, JobKind},
     lane::Lane,
@@ -41,8 +41,6 @@ const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// How long an account's sessions are: each that watches says so again and again.
 const SESSIONS_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// How long purges are kept: an edge that was away for longer begins with an empty cache.
-const PURGES_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the audit trail goes back. Addresses in it have a shorter time, each its own.
 const AUDIT_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -137,7 +135,7 @@ fn bucket_config(bucket: &str, replicas: usize) -> stream::Config {
         subject::IDEMPOTENCY_BUCKET => IDEMPOTENCY_AGE_MAX,
         subject::REVOCATIONS_BUCKET => REVOCATION_AGE_MAX,
         subject::SESSIONS_BUCKET => SESSIONS_AGE_MAX,
-        subject::PURGES_BUCKET | subject::PURGE_STATES_BUCKET => PURGES_AGE_MAX,
+        subject::PURGES_BUCKET | subject::PURGE_STATES_BUCKET => PURGE_AGE_MAX,
         subject::AUDIT_BUCKET | subject::AUDIT_ADDRESSES_BUCKET => AUDIT_AGE_MAX,
         _ => Duration::ZERO,
     };

@@ -11,6 +11,7 @@ use std::{
 };
 
 use framemill_schemas::{
+    delivery::PurgeStatus,
     event::Event,
     ids::{AssetId, NodeId},
     job::{JobRecord, JobState},
@@ -62,6 +63,12 @@ impl Outbox {
     pub async fn send_channel(&self, key: &str) -> Result<(), QueueError> {
         let channels = self.queue.records::<ChannelRecord>(subject::CHANNELS_BUCKET);
         self.send(&channels, key, |channel| &mut channel.unsent, |_| true).await
+    }
+
+    /// Sends what a purge's status holds, then says so in it.
+    pub async fn send_purge(&self, key: &str) -> Result<(), QueueError> {
+        let states = self.queue.records::<PurgeStatus>(subject::PURGE_STATES_BUCKET);
+        self.send(&states, key, |status| &mut status.unsent, |_| true).await
     }
 
     /// Events of one record go out in their order. A record that changes meanwhile is somebody's

@@ -15,6 +15,8 @@ use framemill_storage::Meta;
 
 use crate::{
     act::{ActError, Actor},
+    clock::now_ms,
+    purges,
     view::AssetEntry,
 };
 
@@ -32,8 +34,25 @@ impl Actor {
             return Ok(());
         }
         self.look_at_entries(&entry.record).await?;
+        // After they are right: what is forgotten before may be fetched again as it was.
+        self.ask_for_purge(&entry.record).await?;
         self.entries_right().insert(known);
         Ok(())
+    }
+
+    /// Has a removed title taken down: refused everywhere, at once. Its objects are deleted later.
+    pub(crate) async fn take_down(&self, asset: &AssetRecord) -> Result<(), ActError> {
+        match asset.state {
+            AssetState::Doomed => self.ask_for_purge(asset).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn ask_for_purge(&self, asset: &AssetRecord) -> Result<(), ActError> {
+        match purges::of_asset(asset, now_ms()) {
+            Some(purge) => Ok(purges::ensure(&self.queue, &self.view, &purge).await?),
+            None => Ok(()),
+        }
     }
 
     /// Looks at the entry manifests, whatever was seen before.
@@ -81,7 +100,14 @@ impl Actor {
         // Losing either race means that somebody wrote the same or a newer decision.
         match there {
             None => drop(self.store.put_new(key, source.body, &meta).await?),
-            Some((old, _)) => drop(self.store.put_match(key, source.body, &meta, &old.etag).await?),
+            Some((old, before)) => {
+                drop(self.store.put_match(key, source.body, &meta, &old.etag).await?);
+                // Another generation's is asked for from the record; this one was changed behind the farm's back.
+                if before.revision.is_none_or(|number| number == u64::from(generation.number)) {
+                    let purge = purges::of_mended(asset, key, &old.etag, now_ms());
+                    purges::ensure(&self.queue, &self.view, &purge).await?;
+                }
+            }
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ mod ops;
 mod page;
 pub mod plan;
 mod publish;
+pub mod purges;
 mod repair;
 pub mod retention;
 mod revive;

@@ -2,12 +2,14 @@
 //! timer and the shutdown.
 
 pub mod audit;
+mod caches;
 pub mod channels;
 pub mod collect;
 pub mod drive;
 pub mod keep;
 pub mod nodes;
 pub mod notify;
+pub mod purges;
 pub mod reap;
 pub mod sweep;
 pub mod watch;

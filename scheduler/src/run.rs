@@ -19,9 +19,10 @@ use crate::{
     loops::{
         audit, channels,
         collect::{self, Collector},
-        drive, keep, nodes, notify, reap, sweep, watch,
+        drive, keep, nodes, notify, purges, reap, sweep, watch,
     },
     metrics,
+    purges::{Caches, PurgeConfig},
     retention::Retention,
     view::View,
 };
@@ -44,6 +45,8 @@ pub struct SchedulerConfig {
     pub tokens: TokenSettings,
     /// What of viewers is kept.
     pub audit: AuditSettings,
+    /// Caches of others that are purged too.
+    pub purge: PurgeConfig,
 }
 
 impl Default for SchedulerConfig {
@@ -56,6 +59,7 @@ impl Default for SchedulerConfig {
             retention: Retention::default(),
             tokens: TokenSettings::default(),
             audit: AuditSettings::default(),
+            purge: PurgeConfig::default(),
         }
     }
 }
@@ -85,6 +89,9 @@ pub enum SchedulerError {
     /// A ladder file.
     #[error(transparent)]
     Ladders(#[from] LadderError),
+    /// The client that purges caches of others.
+    #[error("no HTTP client can be made of this machine's certificates")]
+    Client(#[from] reqwest::Error),
     /// The listener.
     #[error("the API cannot listen")]
     Listen(#[from] std::io::Error),
@@ -96,6 +103,7 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
     let SchedulerParts { config, queue, store, listener, view, shutdown } = parts;
     let stop = shutdown.drain.child_token();
     let ladders = Arc::new(Ladders::load(config.ladders.as_deref())?);
+    let caches = Caches::new(&config.purge)?;
     let actor = Arc::new(Actor::new(queue.clone(), store.clone(), view.clone()));
     let collector =
         Collector { queue: queue.clone(), store: store.clone(), view: view.clone(), retention: config.retention };
@@ -139,6 +147,14 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
             async move { channels::run(&queue, &view, &held).await }
         }
     };
+    let purger = {
+        let (queue, view) = (queue.clone(), view.clone());
+        move |held: CancellationToken| {
+            let (queue, view) = (queue.clone(), view.clone());
+            let caches = caches.clone();
+            async move { purges::run(&queue, &view, &caches, &held).await }
+        }
+    };
     let served = async {
         let outcome = api::serve(state, listener, stop.clone()).await;
         // Without its API a scheduler is no use: the other loops end with it.
@@ -157,6 +173,7 @@ pub async fn run(parts: SchedulerParts) -> Result<(), SchedulerError> {
         lease::hold(&queue, "keeper", process, LEASE, &stop, keeper),
         lease::hold(&queue, "nodes", process, LEASE, &stop, fleet),
         lease::hold(&queue, "channels", process, LEASE, &stop, controller),
+        lease::hold(&queue, "purges", process, LEASE, &stop, purger),
     );
     Ok(served?)
 }

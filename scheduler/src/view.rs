@@ -34,8 +34,10 @@ use uuid::Uuid;
 use crate::{engine::Offered, gate::Counted, load::Load};
 
 mod live;
+mod purges;
 
 pub use live::{ChannelEntry, Known, Log, Noted, Outcome, REMEMBERED, Word};
+pub use purges::{Edges, PurgeEntry};
 
 /// A worker that was silent for this long no longer counts.
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
@@ -181,6 +183,7 @@ struct Shared {
     dirty: Notify,
     unsent: Notify,
     live: live::Shelf,
+    purges: purges::Shelf,
 }
 
 struct State {
@@ -284,6 +287,8 @@ pub enum Unsent {
     Job(String),
     /// A channel's, by its record key.
     Channel(String),
+    /// A purge's, by the key of its status.
+    Purge(String),
 }
 
 impl View {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     failure::Class,
-    ids::{AssetId, ChannelId, JobId, NodeId, Tenant},
+    ids::{AssetId, ChannelId, JobId, NodeId, PurgeId, Tenant},
 };
 
 /// Format of events written by this version.
@@ -39,6 +39,9 @@ pub struct EventData {
     /// The channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_id: Option<ChannelId>,
+    /// The purge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge_id: Option<PurgeId>,
     /// The job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<JobId>,

@@ -4,6 +4,7 @@ pub mod channel;
 pub mod delivery;
 pub mod live_load;
 pub mod operate;
+pub mod purge;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -79,6 +80,11 @@ pub enum Command {
     /// The machines of the farm
     #[command(subcommand)]
     Node(operate::Node),
+    /// Make every cache forget something, and see who has
+    Purge(purge::Purge),
+    /// What viewers reach
+    #[command(subcommand)]
+    Edge(purge::EdgeLook),
     /// Who may do what
     #[command(subcommand)]
     Key(operate::Key),

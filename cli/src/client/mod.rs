@@ -72,6 +72,11 @@ impl Client {
         self.read(self.request(Method::GET, path)).await
     }
 
+    /// GET something that may take long.
+    pub async fn get_slow<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.read_within(self.request(Method::GET, path), WORK).await
+    }
+
     /// POST without a body.
     pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.read(self.request(Method::POST, path)).await

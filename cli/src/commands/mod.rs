@@ -19,6 +19,7 @@ pub mod ladder;
 mod live_load;
 pub mod loadtest;
 pub mod node;
+pub mod purge;
 pub mod role;
 pub mod run;
 pub mod settings;
@@ -51,6 +52,8 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Job(args) => job::run(global, args).await,
         Command::Dead(args) => dead::run(global, args).await,
         Command::Node(args) => node::run(global, args).await,
+        Command::Purge(args) => purge::run(global, args).await,
+        Command::Edge(args) => purge::edge(global, args).await,
         Command::Key(args) => key::run(global, args).await,
         Command::Token(args) => token::run(global, args).await,
         Command::Tenant(args) => tenant::run(global, args).await,

@@ -8,13 +8,16 @@ pub const PREFIX: &str = "FRAMEMILL_";
 pub const SECTIONS: [&str; 10] =
     ["nats", "s3", "ffmpeg", "sources", "scheduler", "worker", "packager", "edge", "log", "otel"];
 /// Keys that are lists; their variables hold the items with commas between.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 9] = [
     "sources.folders",
     "sources.allow_hosts",
     "scheduler.folders",
     "edge.origins",
     "edge.cors_origins",
     "edge.trusted_proxies",
+    "scheduler.purge.varnish.urls",
+    "scheduler.purge.nginx.urls",
+    "scheduler.purge.webhook.urls",
 ];
 
 /// What a variable sets.

@@ -16,6 +16,7 @@ use framemill_queue::NatsConfig;
 use framemill_scheduler::{
     delivery::{AuditSettings, TokenSettings},
     gate::Limits,
+    purges::PurgeConfig,
     retention::Retention,
 };
 use framemill_schemas::ids::Zone;
@@ -123,6 +124,8 @@ pub struct SchedulerSection {
     pub tokens: TokenSettings,
     /// What of viewers is kept.
     pub audit: AuditSettings,
+    /// Caches of others that are purged too.
+    pub purge: PurgeConfig,
 }
 
 impl Default for SchedulerSection {
@@ -136,6 +139,7 @@ impl Default for SchedulerSection {
             retention: Retention::default(),
             tokens: TokenSettings::default(),
             audit: AuditSettings::default(),
+            purge: PurgeConfig::default(),
         }
     }
 }
@@ -202,6 +206,9 @@ impl Settings {
             return Err(CliError::usage("a bound on memory that is out of range")
                 .at("ffmpeg.memory_mb")
                 .mend("use 256 to 1048576 megabytes"));
+        }
+        if let Some((key, what, mend)) = self.scheduler.purge.fault() {
+            return Err(CliError::usage(what).at(format!("scheduler.purge.{key}")).mend(mend));
         }
         if self.nats.replicas.is_some_and(|replicas| !matches!(replicas, 1 | 3 | 5)) {
             return Err(CliError::usage("a number of copies that is no majority")

@@ -7,7 +7,7 @@ use super::Settings;
 /// What stands in place of a secret.
 pub const MASK: &str = "********";
 /// Keys whose values are secrets.
-const SECRET_KEYS: [&str; 3] = ["access_key", "secret_key", "shield_secret"];
+const SECRET_KEYS: [&str; 6] = ["access_key", "secret_key", "shield_secret", "api_key", "api_token", "secret"];
 
 /// The configuration as a document without secrets.
 pub fn masked(settings: &Settings) -> Value {

@@ -66,6 +66,7 @@ impl Roles {
             retention: section.retention,
             tokens: section.tokens,
             audit: section.audit,
+            purge: section.purge.clone(),
         };
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {

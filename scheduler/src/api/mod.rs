@@ -11,6 +11,7 @@ mod channels;
 mod cursor;
 mod dead;
 mod docs;
+mod edges;
 mod events;
 mod extract;
 mod gc;
@@ -23,6 +24,7 @@ mod nodes;
 mod origin;
 mod preview;
 mod problem;
+mod purges;
 mod scaling;
 mod serve;
 mod slow;
@@ -131,6 +133,8 @@ impl ApiState {
         (name = "events", description = "What happens (server-sent events)"),
         (name = "ladders", description = "Encode settings"),
         (name = "nodes", description = "The machines"),
+        (name = "purges", description = "What caches have to forget"),
+        (name = "edges", description = "What viewers reach"),
         (name = "keys", description = "Who may do what"),
         (name = "tenants", description = "Who may watch what"),
         (name = "tokens", description = "Letting viewers in"),
@@ -195,6 +199,11 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(tenants::list_accounts))
         .routes(routes!(tenants::show_account, tenants::put_account, tenants::remove_account))
         .routes(routes!(audit::list))
+        .routes(routes!(purges::request, purges::list))
+        .routes(routes!(purges::show))
+        .routes(routes!(purges::report_one))
+        .routes(routes!(edges::list))
+        .routes(routes!(edges::remove))
         .routes(routes!(preview::show))
         .routes(routes!(live::show))
 }

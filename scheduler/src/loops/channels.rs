@@ -12,7 +12,7 @@ use framemill_schemas::{
     ids::JobId,
     inventory::Engine,
     job::{JobKind, JobState},
-    live::ChannelRecord,
+    live::{ChannelRecord, ChannelState, Timelines, record_key},
     subject,
 };
 use futures_util::{StreamExt, stream};
@@ -23,6 +23,7 @@ use crate::{
     clock::now_ms,
     failover::{Facts, Fleet, Memory, chores, decide, job_of, lane_of},
     ops::channel::channels,
+    purges,
     view::{ChannelEntry, View},
 };
 
@@ -167,6 +168,9 @@ async fn look(
     memory.observe(record, &facts);
     let decided = decide(record, &facts, memory);
     if let Some(next) = &decided {
+        if next.state == ChannelState::Retired && record.state != ChannelState::Retired {
+            take_down(queue, view, record).await?;
+        }
         match channels(queue).update(&entry.key(), next, revision).await {
             Ok(_) => note(record, next),
             // Somebody else changed it: the view brings what it is now.
@@ -175,6 +179,18 @@ async fn look(
         }
     }
     carry_out(queue, view, entry, memory, decided.as_ref().unwrap_or(record), now_ms).await
+}
+
+/// Has a channel that is removed for good taken down. Before its record says that it is retired: from then on it is
+/// deleted, and once it is gone nobody would ask for it.
+async fn take_down(queue: &Queue, view: &View, channel: &ChannelRecord) -> Result<(), RecordError> {
+    let timelines = queue.records::<Timelines>(subject::TIMELINES_BUCKET);
+    let found = timelines.get(&record_key(&channel.tenant, &channel.id)).await?;
+    let timelines = found.map(|(timelines, _)| timelines).unwrap_or_default();
+    for purge in purges::of_channel(channel, &timelines, now_ms()) {
+        purges::ensure(queue, view, &purge).await?;
+    }
+    Ok(())
 }
 
 /// Says in the log what was decided.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::chain,
     clock::now_ms,
-    gc,
+    gc, purges,
     retention::Retention,
     shred::shred,
     view::{AssetEntry, View},
@@ -98,10 +98,21 @@ pub async fn tick(collector: &Collector, entry: &AssetEntry) -> Result<(), Colle
     if !is_settled(view, entry, now_ms) {
         return Ok(());
     }
+    if let Some(takedown) = purges::of_asset(asset, now_ms).filter(|_| asset.state == AssetState::Doomed) {
+        // The driver asks for it as well, and sooner; once the record is gone nobody would.
+        purges::ensure(queue, view, &takedown).await?;
+    }
     let folder = asset_folder(&asset.tenant, asset.id);
     let listed = store.list(&format!("{folder}/")).await?;
     let listed: Vec<_> = listed.into_iter().filter_map(|object| Some((place(&object.key)?, object))).collect();
     let wanted_no_more = retention.objects(Some(asset), &listed, true, now_ms);
+    if asset.state == AssetState::Published {
+        let named = wanted_no_more.iter().filter_map(|object| place(&object.key)?.generation);
+        let generations = named.map(|generation| (generation.number, generation.random)).collect();
+        for purge in purges::of_collected(asset, &generations, now_ms) {
+            purges::ensure(queue, view, &purge).await?;
+        }
+    }
     shred(queue, store, &wanted_no_more).await?;
     if asset.state == AssetState::Doomed {
         for (key, _, revision) in queue.jobs().list(&subject::job_records_of(asset.id)).await? {

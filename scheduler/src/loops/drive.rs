@@ -70,6 +70,9 @@ pub async fn tick(actor: &Actor, id: AssetId) {
     if waits && done.is_ok() {
         done = actor.leave_gpus(&entry, &jobs).await;
     }
+    if done.is_ok() {
+        done = actor.take_down(&entry.record).await;
+    }
     if let Err(error) = done {
         tracing::warn!(asset = %id, error = %chain(&error), "asset is driven again later");
     }

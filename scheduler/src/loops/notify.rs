@@ -32,6 +32,7 @@ pub async fn tick(outbox: &Outbox, view: &View, records: BTreeSet<Unsent>) -> bo
             Unsent::Asset(id) => outbox.send_asset(*id).await,
             Unsent::Job(key) => outbox.send_job(key).await,
             Unsent::Channel(key) => outbox.send_channel(key).await,
+            Unsent::Purge(key) => outbox.send_purge(key).await,
         };
         match sent {
             Ok(()) => true,

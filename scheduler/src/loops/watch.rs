@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use framemill_queue::{Change, Queue, RecordError, Records};
 use framemill_schemas::{
-    subject::{CHANNELS_BUCKET, COMMITS_BUCKET, TIMELINES_BUCKET},
+    subject::{CHANNELS_BUCKET, COMMITS_BUCKET, EDGES_BUCKET, PURGE_STATES_BUCKET, PURGES_BUCKET, TIMELINES_BUCKET},
     wire::WireError,
 };
 use futures_util::StreamExt;
@@ -28,6 +28,9 @@ pub async fn run(queue: &Queue, view: &View, stop: &CancellationToken) {
         commits(queue, view, stop),
         replicas(queue, view, stop),
         playlists(queue, view, stop),
+        purges(queue, view, stop),
+        purge_states(queue, view, stop),
+        edges(queue, view, stop),
     );
 }
 
@@ -49,6 +52,27 @@ async fn commits(queue: &Queue, view: &View, stop: &CancellationToken) {
     let records = queue.records(COMMITS_BUCKET);
     let put = |view: &View, change| view.put_commit(change, now_ms());
     while stop.run_until_cancelled(feed(&records, view, put)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn purges(queue: &Queue, view: &View, stop: &CancellationToken) {
+    let records = queue.records(PURGES_BUCKET);
+    while stop.run_until_cancelled(feed(&records, view, View::put_purge)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn purge_states(queue: &Queue, view: &View, stop: &CancellationToken) {
+    let records = queue.records(PURGE_STATES_BUCKET);
+    while stop.run_until_cancelled(feed(&records, view, View::put_purge_status)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn edges(queue: &Queue, view: &View, stop: &CancellationToken) {
+    let records = queue.records(EDGES_BUCKET);
+    while stop.run_until_cancelled(feed(&records, view, View::put_edge)).await.is_some() {
         pause(stop).await;
     }
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod archive;
+mod caches;
 mod channels;
 mod document;
 mod events;
@@ -11,6 +12,8 @@ mod http;
 mod lists;
 mod nodes;
 mod preview;
+mod purges;
 mod submission;
 mod tokens;
+mod takedowns;
 mod transitions;

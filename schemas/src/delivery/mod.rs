@@ -8,6 +8,7 @@ mod edge;
 mod key;
 mod path;
 mod purge;
+mod purge_view;
 mod revocation;
 mod sessions;
 mod tags;
@@ -29,7 +30,11 @@ pub use documents::{
 pub use edge::{EDGE_VERSION, EdgeRecord};
 pub use key::{Algorithm, KID_CHARS_MAX, SIGNING_KEY_VERSION, SigningKey, TOKEN_KEY_VERSION, TokenKey};
 pub use path::{PathError, canonical};
-pub use purge::{PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeState, PurgeStatus, TAGS_MAX, TagError, check_tag};
+pub use purge::{
+    AdapterState, AdapterStatus, PURGE_AGE_MAX, PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeState, PurgeStatus,
+    Receipt, TAGS_MAX, TagError, check_tag,
+};
+pub use purge_view::{EdgeView, PurgeAccepted, PurgeReport, PurgeRequest, PurgeView};
 pub use revocation::{REVOCATION_AGE_MAX, REVOCATION_VERSION, Revocation, Revoked};
 pub use sessions::{NoSeat, Out, SEAT_MS, SESSIONS_VERSION, Seat, Sessions, sessions_key};
 pub use tags::tags_of;

@@ -56,7 +56,7 @@ async fn a_reader_reads_and_changes_nothing() {
     assert_eq!(reader.get(key).await.unwrap().unwrap().body, "1");
     assert!(reader.get("live/demo/news/other.m3u8").await.unwrap().is_none());
     assert!(reader.put_new("live/demo/news/other.m3u8", Bytes::from("2"), &Meta::default()).await.is_err());
-    assert!(reader.delete(key).await.is_err());
+    assert!(reader.delete(&[key.to_owned()]).await.is_err());
     assert_eq!(owner.get(key).await.unwrap().unwrap().body, "1");
     let guessed = S3Config { access_key: Some(access), secret_key: Some(SECRET.into()), ..local.config() };
     assert!(Store::open(&guessed).unwrap().get(key).await.is_err());
