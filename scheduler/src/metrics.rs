@@ -5,7 +5,10 @@ use framemill_schemas::{
     api::{Scaling, Work},
     live::ChannelState,
 };
-use opentelemetry::{KeyValue, metrics::Counter};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram},
+};
 
 use crate::{clock::now_ms, view::View};
 
@@ -47,6 +50,16 @@ pub fn register(view: &View) {
             })
             .build();
     }
+    let purged = view.clone();
+    meter
+        .u64_observable_gauge("framemill_scheduler_open_purges")
+        .with_description("Purges that some edge or some cache of others has not confirmed")
+        .with_callback(move |observer| {
+            if purged.purges_are_current() {
+                observer.observe(purged.open_purges().len() as u64, &[]);
+            }
+        })
+        .build();
     let view = view.clone();
     meter
         .u64_observable_gauge("framemill_scheduler_channels")
@@ -62,4 +75,13 @@ pub fn register(view: &View) {
             }
         })
         .build();
+}
+
+/// How long purges take; told by the scheduler that follows them.
+pub fn purge_seconds() -> Histogram<f64> {
+    framemill_telemetry::meter("scheduler")
+        .f64_histogram("framemill_scheduler_purge_seconds")
+        .with_description("Time from the request of a purge to the last edge's acknowledgement")
+        .with_boundaries(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0])
+        .build()
 }

@@ -82,9 +82,6 @@ pub enum Command {
     Node(operate::Node),
     /// Make every cache forget something, and see who has
     Purge(purge::Purge),
-    /// What viewers reach
-    #[command(subcommand)]
-    Edge(purge::EdgeLook),
     /// Who may do what
     #[command(subcommand)]
     Key(operate::Key),

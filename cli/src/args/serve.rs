@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
+use super::purge::EdgeLook;
+
 /// `framemill up`.
 #[derive(Clone, Debug, Args)]
 pub struct Up {
@@ -96,7 +98,11 @@ pub struct Packager {
 
 /// `framemill edge`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Edge {
+    /// What there is to do with edges that run
+    #[command(subcommand)]
+    pub look: Option<EdgeLook>,
     /// Address that viewers reach
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,

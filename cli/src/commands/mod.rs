@@ -31,7 +31,7 @@ pub mod trace;
 pub mod up;
 
 use crate::{
-    args::{Cli, Command, Global},
+    args::{Cli, Command, Global, serve},
     client::Client,
     exit::CliError,
 };
@@ -45,6 +45,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Scheduler(args) => role::scheduler(global, args).await,
         Command::Worker(args) => role::worker(global, args).await,
         Command::Packager(args) => role::packager(global, args).await,
+        Command::Edge(serve::Edge { look: Some(look), .. }) => purge::edge(global, look).await,
         Command::Edge(args) => role::edge(global, args).await,
         Command::Submit(args) => submit::run(global, args).await,
         Command::Asset(args) => asset::run(global, args).await,
@@ -53,7 +54,6 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Dead(args) => dead::run(global, args).await,
         Command::Node(args) => node::run(global, args).await,
         Command::Purge(args) => purge::run(global, args).await,
-        Command::Edge(args) => purge::edge(global, args).await,
         Command::Key(args) => key::run(global, args).await,
         Command::Token(args) => token::run(global, args).await,
         Command::Tenant(args) => tenant::run(global, args).await,

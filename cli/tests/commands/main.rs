@@ -6,6 +6,7 @@ mod bench_queue;
 mod channel;
 mod first_key;
 mod fleet;
+mod purge;
 mod serve;
 mod settings;
 #[path = "../support/mod.rs"]

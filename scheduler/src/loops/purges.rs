@@ -8,12 +8,14 @@ use std::time::Duration;
 use framemill_queue::{Queue, RecordError};
 use framemill_schemas::delivery::PurgeStatus;
 use futures_util::{StreamExt, future::join_all, stream};
+use opentelemetry::metrics::Histogram;
 use tokio_util::sync::CancellationToken;
 
 use super::caches;
 use crate::{
     chain::chain,
     clock::now_ms,
+    metrics,
     purges::{Caches, Facts, give_up, next, states},
     view::{PurgeEntry, View},
 };
@@ -32,6 +34,7 @@ pub async fn run(queue: &Queue, view: &View, purged: &Caches, stop: &Cancellatio
 async fn follow(queue: &Queue, view: &View, adapters: &[String], stop: &CancellationToken) {
     let mut timer = super::timer(EVERY);
     let mut news = view.purge_news();
+    let seconds = metrics::purge_seconds();
     loop {
         let refresh = tokio::select! {
             () = stop.cancelled() => return,
@@ -43,14 +46,14 @@ async fn follow(queue: &Queue, view: &View, adapters: &[String], stop: &Cancella
             },
         };
         if view.purges_are_current() {
-            let _ = stop.run_until_cancelled(tick(queue, view, adapters, refresh)).await;
+            let _ = stop.run_until_cancelled(tick(queue, view, adapters, refresh, &seconds)).await;
         }
     }
 }
 
 /// One look at every purge that is not at its end. `refresh`: whether it is written who is waited for though nothing
 /// else changes.
-pub async fn tick(queue: &Queue, view: &View, adapters: &[String], refresh: bool) {
+async fn tick(queue: &Queue, view: &View, adapters: &[String], refresh: bool, seconds: &Histogram<f64>) {
     let (open, edges) = (view.open_purges(), view.edges());
     let facts = Facts { edges: &edges, adapters, now_ms: now_ms(), refresh };
     let decide = |entry: PurgeEntry| {
@@ -62,6 +65,12 @@ pub async fn tick(queue: &Queue, view: &View, adapters: &[String], refresh: bool
     let decided: Vec<(PurgeEntry, PurgeStatus)> = open.into_iter().filter_map(decide).collect();
     let writes = decided.into_iter().map(|(entry, status)| async move {
         let written = write(queue, &entry, &status).await;
+        if written.is_ok()
+            && entry.status.as_ref().is_none_or(|(before, _)| before.completed_ms.is_none())
+            && let Some(completed_ms) = status.completed_ms
+        {
+            seconds.record((completed_ms - status.requested_ms).max(0) as f64 / 1000.0, &[]);
+        }
         note(&entry, written);
     });
     stream::iter(writes).buffer_unordered(WRITES_AT_ONCE).collect::<()>().await;

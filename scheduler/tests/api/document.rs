@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::farm::Farm;
 
 /// What the contract promises.
-const OPERATIONS: [(&str, &str); 41] = [
+const OPERATIONS: [(&str, &str); 47] = [
     ("post", "/v1/assets"),
     ("get", "/v1/assets"),
     ("get", "/v1/assets/{id}"),
@@ -42,6 +42,12 @@ const OPERATIONS: [(&str, &str); 41] = [
     ("get", "/v1/ladders"),
     ("get", "/v1/ladders/{name}"),
     ("post", "/v1/ladders/check"),
+    ("get", "/v1/purges"),
+    ("post", "/v1/purges"),
+    ("get", "/v1/purges/{id}"),
+    ("get", "/v1/purges/{id}/report"),
+    ("get", "/v1/edges"),
+    ("delete", "/v1/edges/{id}"),
     ("get", "/v1/keys"),
     ("post", "/v1/keys"),
     ("delete", "/v1/keys/{id}"),
