@@ -13,3 +13,4 @@ mod settings;
 mod support;
 mod token;
 mod usage;
+mod viewer;

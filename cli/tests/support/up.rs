@@ -18,6 +18,7 @@ pub fn up_with(place: &Place, data: &str, environment: &[(&str, &str)]) -> (Runn
     command
         .env("FRAMEMILL_SCHEDULER__FOLDERS", folder)
         .env("FRAMEMILL_SCHEDULER__HEALTH", "127.0.0.1:0")
+        .env("FRAMEMILL_EDGE__LISTEN", "127.0.0.1:0")
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .stderr(std::fs::File::options().create(true).append(true).open(place.path().join("up.log")).unwrap());
