@@ -30,7 +30,9 @@ fn a_title_is_watched_with_a_token_until_it_is_taken_down() {
     let id = submit(&place, &api, file.to_str().unwrap(), "./ladder.yaml");
     wait("published", 60, || (asset(&api, &id)["state"] == "published").then_some(()));
     let edge = wait("the edge says that it is there", 10, || {
-        json(&["edge", "ls"]).as_array()?.first()?["url"].as_str().map(|url| url.trim_start_matches("http://").to_owned())
+        json(&["edge", "ls"]).as_array()?.first()?["url"]
+            .as_str()
+            .map(|url| url.trim_start_matches("http://").to_owned())
     });
 
     run(&["token", "key", "create"]).ends(0);
@@ -40,7 +42,8 @@ fn a_title_is_watched_with_a_token_until_it_is_taken_down() {
     let master = format!("/vod/default/{id}/master.m3u8");
     assert_eq!(get(&edge, &master).unwrap().0, 401);
     // The edge hears of the key a moment later than the scheduler makes it.
-    let (_, playlist) = wait("let in", 10, || get(&edge, &format!("{token}{master}")).filter(|(status, _)| *status == 200));
+    let (_, playlist) =
+        wait("let in", 10, || get(&edge, &format!("{token}{master}")).filter(|(status, _)| *status == 200));
     assert!(playlist.starts_with("#EXTM3U") && !playlist.contains("/t/"), "{playlist}");
     // Every address in it is relative, so a player that was given one address plays it all.
     let played = Command::new(ffmpeg())

@@ -127,7 +127,7 @@ impl Edge {
         if terms.carriage.is_none() && !self.has_come_to(headers).await {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "behind", "this edge has not heard of a purge yet");
         }
-        if self.table.is_refused(asked.key()) {
+        if self.table.is_refused(asked.key(), now_ms) {
             return (answer::missing(terms), "taken-down");
         }
         let (mut response, outcome) = self.serve(method, headers, &asked, terms).await;

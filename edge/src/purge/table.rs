@@ -2,16 +2,16 @@
 //! tags was purged later. So nothing is searched at a purge, and a fetch that was under way cannot bring the old object
 //! back.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::RwLock,
-};
+use std::{collections::HashMap, sync::RwLock};
 
-use framemill_schemas::delivery::{Purge, tags_of};
+use framemill_schemas::delivery::{PURGE_AGE_MAX, Purge, tags_of};
 use tokio::sync::watch;
 
 /// Most tags that are kept apart; beyond it everything older is taken for purged.
 const TAGS_MAX: usize = 1_000_000;
+
+/// How long what is taken down is refused: for as long as an edge that starts anew would know of it.
+const REFUSED_MS: i64 = PURGE_AGE_MAX.as_millis() as i64;
 
 /// Every purge that this edge has applied.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ pub struct Table {
 struct Tags {
     /// The last purge of each tag.
     purged: HashMap<Box<str>, u64>,
-    /// Tags that viewers are refused.
-    refused: HashSet<Box<str>>,
+    /// Tags that viewers are refused, and until when, Unix milliseconds.
+    refused: HashMap<Box<str>, i64>,
     /// Everything that was fetched before this place is purged.
     floor: u64,
 }
@@ -48,7 +48,9 @@ impl Table {
             let last = tags.purged.entry(tag.as_str().into()).or_default();
             *last = place.max(*last);
             if purge.refuse {
-                tags.refused.insert(tag.as_str().into());
+                let until_ms = purge.requested_ms.saturating_add(REFUSED_MS);
+                let last_ms = tags.refused.entry(tag.as_str().into()).or_default();
+                *last_ms = until_ms.max(*last_ms);
             }
         }
         self.reach(place);
@@ -88,9 +90,10 @@ impl Table {
     }
 
     /// Whether viewers are refused an object, whatever their token says.
-    pub fn is_refused(&self, key: &str) -> bool {
+    pub fn is_refused(&self, key: &str, now_ms: i64) -> bool {
         let tags = self.read();
-        !tags.refused.is_empty() && tags_of(key).iter().any(|tag| tags.refused.contains(tag.as_str()))
+        !tags.refused.is_empty()
+            && tags_of(key).iter().any(|tag| tags.refused.get(tag.as_str()).is_some_and(|until_ms| now_ms < *until_ms))
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Tags> {
@@ -154,11 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_down_is_refused_for_good() {
+    fn what_is_taken_down_is_refused_for_as_long_as_purges_are_kept() {
         let table = Table::default();
         table.apply(&purge(&["channel:acme/news"], true), 1);
-        assert!(table.is_refused(SEGMENT) && !table.is_refused(OTHER));
+        assert!(table.is_refused(SEGMENT, 0) && !table.is_refused(OTHER, 0));
         table.apply(&purge(&["channel:acme/news"], false), 2);
-        assert!(table.is_refused(SEGMENT));
+        assert!(table.is_refused(SEGMENT, REFUSED_MS - 1) && !table.is_refused(SEGMENT, REFUSED_MS));
     }
 }

@@ -1,5 +1,5 @@
 //! An edge on a real NATS server and a real store.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod admission;
 mod caching;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::farm::Farm;
 
 /// What the contract promises.
-const OPERATIONS: [(&str, &str); 47] = [
+const OPERATIONS: [(&str, &str); 63] = [
     ("post", "/v1/assets"),
     ("get", "/v1/assets"),
     ("get", "/v1/assets/{id}"),
@@ -51,6 +51,22 @@ const OPERATIONS: [(&str, &str); 47] = [
     ("get", "/v1/keys"),
     ("post", "/v1/keys"),
     ("delete", "/v1/keys/{id}"),
+    ("get", "/v1/token-keys"),
+    ("post", "/v1/token-keys"),
+    ("post", "/v1/token-keys/{kid}/retire"),
+    ("post", "/v1/tokens"),
+    ("post", "/v1/tokens/renew"),
+    ("post", "/v1/tokens/revoke"),
+    ("get", "/v1/revocations"),
+    ("get", "/v1/tenants"),
+    ("get", "/v1/tenants/{id}"),
+    ("put", "/v1/tenants/{id}"),
+    ("delete", "/v1/tenants/{id}"),
+    ("get", "/v1/tenants/{id}/accounts"),
+    ("get", "/v1/tenants/{id}/accounts/{account}"),
+    ("put", "/v1/tenants/{id}/accounts/{account}"),
+    ("delete", "/v1/tenants/{id}/accounts/{account}"),
+    ("get", "/v1/audit"),
     ("get", "/preview/{tenant}/{asset}/{path}"),
     ("get", "/live/{tenant}/{channel}/{path}"),
 ];

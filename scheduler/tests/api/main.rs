@@ -14,6 +14,6 @@ mod nodes;
 mod preview;
 mod purges;
 mod submission;
-mod tokens;
 mod takedowns;
+mod tokens;
 mod transitions;
