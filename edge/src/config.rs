@@ -25,8 +25,8 @@ pub struct EdgeConfig {
     pub zone: Option<Zone>,
     /// TLS; unset, plain HTTP.
     pub tls: Option<TlsConfig>,
-    /// Where objects come from, the best first: [`STORE`], or the `http(s)://` address of a web server with the same
-    /// layout, another edge for one.
+    /// Where objects come from, the best first: [`STORE`], the `http(s)://` address of a web server with the same layout, or
+    /// `edge+https://...` of another edge.
     pub origins: Vec<String>,
     /// What edges show to each other; unset, none may ask this one for objects.
     pub shield_secret: Option<Secret>,

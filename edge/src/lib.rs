@@ -5,6 +5,7 @@
 //! workers gone it goes on with that.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admission;
 mod cache;
 mod clock;
 mod config;
@@ -18,4 +19,5 @@ mod run;
 mod sessions;
 
 pub use config::{EdgeConfig, STORE, TlsConfig};
+pub use fence::Fence;
 pub use run::{EdgeError, EdgeParts, run};

@@ -11,20 +11,23 @@ use framemill_schemas::{
 use framemill_storage::S3Config;
 use framemill_telemetry::Shutdown;
 use framemill_tokens::Keyring;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
+    admission::{Revocations, follow_keys, follow_revocations},
     cache::{Cache, Shelf, ShelfError},
     clock::now_ms,
     config::EdgeConfig,
-    fence::Fence,
-    follow::{self, Revocations},
+    fence::{Fence, Heard},
     http::{self, Cors, Edge, Guard, Proxies, Tarpit},
     metrics::Metrics,
     origin::Origins,
-    purge::{Table, follow::Following},
+    purge::{Table, acknowledge, apply},
     sessions,
 };
+
+/// Shortest secret between edges: it lets in without a token.
+const SHIELD_SECRET_CHARS_MIN: usize = 16;
 
 /// What an edge needs.
 pub struct EdgeParts {
@@ -36,6 +39,8 @@ pub struct EdgeParts {
     pub name: NodeId,
     /// The farm.
     pub queue: Queue,
+    /// Tells others whether it may serve.
+    pub fence: Fence,
     /// Where viewers reach it.
     pub listener: TcpListener,
     /// When to end.
@@ -66,9 +71,12 @@ pub enum EdgeError {
 /// # Errors
 /// What keeps it from starting.
 pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
-    let EdgeParts { config, name, s3, queue, listener, shutdown } = parts;
+    let EdgeParts { config, name, s3, queue, fence, listener, shutdown } = parts;
     let fault = |setting| move |why: String| EdgeError::Config { setting, why };
     let origins = Origins::open(&config, &s3).map_err(fault("origins"))?;
+    if config.shield_secret.as_ref().is_some_and(|secret| secret.expose().len() < SHIELD_SECRET_CHARS_MIN) {
+        return Err(fault("shield_secret")(format!("use at least {SHIELD_SECRET_CHARS_MIN} characters")));
+    }
     let proxies = Proxies::new(&config.trusted_proxies).map_err(|error| fault("trusted_proxies")(error.to_string()))?;
     let region = config.region.as_deref().map(str::parse::<Region>).transpose();
     let region = region.map_err(|error| fault("region")(error.to_string()))?;
@@ -78,29 +86,23 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let address = listener.local_addr().map_err(EdgeError::Listener)?;
 
     let metrics = Arc::new(Metrics::new());
-    let (table, fence) = (Arc::new(Table::default()), Arc::new(Fence::new()));
+    let table = Arc::new(Table::default());
     let keyring = Arc::new(ArcSwap::from_pointee(Keyring::default()));
     let revocations = Arc::new(Revocations::default());
     let (seats, claims) = sessions::Local::new();
     let seats = Arc::new(seats);
     metrics.watch_sessions(&seats);
     let cache = Arc::new(Cache::new(shelf, Arc::new(origins), Arc::clone(&table), Arc::clone(&metrics)));
-    let following = Following {
-        queue: queue.clone(),
-        table: Arc::clone(&table),
-        fence: Arc::clone(&fence),
-        metrics: Arc::clone(&metrics),
-        own: EdgeRecord {
-            v: EDGE_VERSION,
-            edge: name.clone(),
-            url: config.url.clone().unwrap_or_default(),
-            zone: config.zone.clone(),
-            started_ms: now_ms(),
-            applied: 0,
-            applied_ms: 0,
-        },
-        stop: shutdown.stop.clone(),
+    let own = EdgeRecord {
+        v: EDGE_VERSION,
+        edge: name.clone(),
+        url: config.url.clone().unwrap_or_default(),
+        zone: config.zone.clone(),
+        started_ms: now_ms(),
+        applied: 0,
+        applied_ms: 0,
     };
+    let applying = Arc::clone(&metrics);
     let edge = Arc::new(Edge {
         cache: Arc::clone(&cache),
         guard: Guard::new(
@@ -110,9 +112,8 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
             region,
             Arc::clone(&metrics),
         ),
-        fence,
-        queue: queue.clone(),
-        table,
+        fence: fence.clone(),
+        table: Arc::clone(&table),
         cors: Cors::new(&config.cors_origins),
         proxies,
         tarpit: Tarpit::new(),
@@ -120,11 +121,17 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
         secure: tls.is_some(),
         metrics,
     });
+    let stop = &shutdown.stop;
+    let [(purges, heard_purges), (keys, heard_keys), (revoked, heard_revocations)] =
+        std::array::from_fn(|_| watch::channel(None));
+    let heard = Heard { purges: heard_purges, keys: heard_keys, revocations: heard_revocations };
     let mut tasks = JoinSet::new();
-    tasks.spawn(following.run());
-    tasks.spawn(follow::keys(queue.clone(), keyring, shutdown.stop.clone()));
-    tasks.spawn(follow::revocations(queue.clone(), revocations, shutdown.stop.clone()));
-    tasks.spawn(sessions::run(queue, seats, claims, shutdown.stop.clone()));
+    tasks.spawn(fence.run(heard, Arc::clone(&table), stop.clone()));
+    tasks.spawn(apply(queue.clone(), Arc::clone(&table), applying, purges, stop.clone()));
+    tasks.spawn(acknowledge(queue.clone(), table, own, stop.clone()));
+    tasks.spawn(follow_keys(queue.clone(), keyring, keys, stop.clone()));
+    tasks.spawn(follow_revocations(queue.clone(), revocations, revoked, stop.clone()));
+    tasks.spawn(sessions::run(queue, seats, claims, stop.clone()));
     tracing::info!(%address, %name, origins = config.origins.len(), tls = tls.is_some(), "the edge listens");
     http::serve(edge, listener, tls, config.connections, shutdown.drain.clone()).await;
     cache.close().await;

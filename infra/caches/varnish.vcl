@@ -26,29 +26,31 @@ sub vcl_recv {
 }
 
 sub vcl_backend_response {
+    # A token that stands in the path is no part of the object's name.
+    set bereq.http.n-path = regsub(regsub(bereq.url, "[?].*$", ""), "^/t/[^/]+", "");
     # Tags follow from the name: tenant, channel or title, timeline or generation, rendition, and the object itself.
-    set beresp.http.xkey = "object:" + regsub(bereq.url, "^/", "");
-    if (bereq.url ~ "^/live/[^/]+/[^/]+/") {
+    set beresp.http.xkey = "object:" + regsub(bereq.http.n-path, "^/", "");
+    if (bereq.http.n-path ~ "^/live/[^/]+/[^/]+/") {
         set beresp.http.xkey = beresp.http.xkey
-            + regsub(bereq.url, "^/live/([^/]+)/([^/]+)/.*$", " tenant:\1 channel:\1/\2");
-        if (bereq.url ~ "^/live/[^/]+/[^/]+/t[0-9]+-[0-9a-f]+/") {
+            + regsub(bereq.http.n-path, "^/live/([^/]+)/([^/]+)/.*$", " tenant:\1 channel:\1/\2");
+        if (bereq.http.n-path ~ "^/live/[^/]+/[^/]+/t[0-9]+-[0-9a-f]+/") {
             set beresp.http.xkey = beresp.http.xkey
-                + regsub(bereq.url, "^/live/([^/]+)/([^/]+)/(t[0-9]+-[0-9a-f]+)/.*$", " timeline:\1/\2/\3");
+                + regsub(bereq.http.n-path, "^/live/([^/]+)/([^/]+)/(t[0-9]+-[0-9a-f]+)/.*$", " timeline:\1/\2/\3");
         }
-        if (bereq.url ~ "^/live/[^/]+/[^/]+/t[0-9]+-[0-9a-f]+/[^/]+/[^/]+$") {
+        if (bereq.http.n-path ~ "^/live/[^/]+/[^/]+/t[0-9]+-[0-9a-f]+/[^/]+/[^/]+$") {
             set beresp.http.xkey = beresp.http.xkey
-                + regsub(bereq.url, "^/live/([^/]+)/([^/]+)/(t[0-9]+-[0-9a-f]+)/([^/]+)/.*$", " rendition:\1/\2/\3/\4");
+                + regsub(bereq.http.n-path, "^/live/([^/]+)/([^/]+)/(t[0-9]+-[0-9a-f]+)/([^/]+)/.*$", " rendition:\1/\2/\3/\4");
         }
-    } elsif (bereq.url ~ "^/vod/[^/]+/[^/]+/") {
+    } elsif (bereq.http.n-path ~ "^/vod/[^/]+/[^/]+/") {
         set beresp.http.xkey = beresp.http.xkey
-            + regsub(bereq.url, "^/vod/([^/]+)/([^/]+)/.*$", " tenant:\1 asset:\2");
-        if (bereq.url ~ "^/vod/[^/]+/[^/]+/g[0-9]+-[0-9a-f]+(/|\.m3u8$|\.mpd$)") {
+            + regsub(bereq.http.n-path, "^/vod/([^/]+)/([^/]+)/.*$", " tenant:\1 asset:\2");
+        if (bereq.http.n-path ~ "^/vod/[^/]+/[^/]+/g[0-9]+-[0-9a-f]+(/|\.m3u8$|\.mpd$)") {
             set beresp.http.xkey = beresp.http.xkey
-                + regsub(bereq.url, "^/vod/[^/]+/([^/]+)/(g[0-9]+-[0-9a-f]+).*$", " generation:\1/\2");
+                + regsub(bereq.http.n-path, "^/vod/[^/]+/([^/]+)/(g[0-9]+-[0-9a-f]+).*$", " generation:\1/\2");
         }
-        if (bereq.url ~ "^/vod/[^/]+/[^/]+/g[0-9]+-[0-9a-f]+/[^/]+/[^/]+$") {
+        if (bereq.http.n-path ~ "^/vod/[^/]+/[^/]+/g[0-9]+-[0-9a-f]+/[^/]+/[^/]+$") {
             set beresp.http.xkey = beresp.http.xkey
-                + regsub(bereq.url, "^/vod/[^/]+/([^/]+)/(g[0-9]+-[0-9a-f]+)/([^/]+)/.*$", " rendition:\1/\2/\3");
+                + regsub(bereq.http.n-path, "^/vod/[^/]+/([^/]+)/(g[0-9]+-[0-9a-f]+)/([^/]+)/.*$", " rendition:\1/\2/\3");
         }
     }
 }

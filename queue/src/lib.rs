@@ -35,5 +35,5 @@ pub use layout::ACK_WAIT;
 pub use nodes::{Changed, Member, Standing, Trial, run as run_node};
 pub use outbox::Outbox;
 pub use queue::Queue;
-pub use records::Records;
+pub use records::{Extent, Records};
 pub use watch::{Change, Watch};

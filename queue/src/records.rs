@@ -83,6 +83,15 @@ impl<T> Clone for Records<T> {
     }
 }
 
+/// How far a bucket has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Revision of its last change, whether that is still there or has been forgotten since.
+    pub last: u64,
+    /// The same, if anything is still there, else 0: what a watch comes to.
+    pub kept: u64,
+}
+
 /// A record as it is stored.
 struct Stored {
     bytes: Bytes,
@@ -139,16 +148,15 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         }
     }
 
-    /// The revision of the newest change that is still there, from the leader; 0 when there is none.
-    pub async fn newest(&self) -> Result<u64, RecordError> {
-        let all = layout::record_subject(self.bucket.name, ">");
-        let unavailable = |error: String| RecordError::Unavailable(error);
-        let newest = self.link.call(self.bucket.stream.get_last_raw_message_by_subject(&all)).await;
-        match newest.map_err(|error| unavailable(error.to_string()))? {
-            Ok(newest) => Ok(newest.sequence),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(0),
-            Err(error) => Err(unavailable(error.to_string())),
-        }
+    /// How far the bucket has come.
+    pub async fn extent(&self) -> Result<Extent, RecordError> {
+        let info = self.link.call(self.bucket.stream.get_info()).await;
+        let state = info
+            .map_err(|error| RecordError::Unavailable(error.to_string()))?
+            .map_err(|error| RecordError::Unavailable(error.to_string()))?
+            .state;
+        let kept = if state.messages == 0 { 0 } else { state.last_sequence };
+        Ok(Extent { last: state.last_sequence, kept })
     }
 
     /// Whether any key matches `filter`, of a record or the marker of one that was deleted: cheaper to ask than a list.

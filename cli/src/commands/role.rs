@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use framemill_edge::Fence;
 use framemill_media::toolchain::Toolchain;
 use framemill_queue::Queue;
 use framemill_scheduler::view::View;
@@ -88,10 +89,14 @@ pub async fn edge(global: &Global, args: serve::Edge) -> Result<(), CliError> {
         let section = &settings.edge;
         let listener = startup::listen(section.listen, "viewers", "choose another with --listen").await?;
         let queue = startup::queue(&settings.nats.to_queue()).await?;
-        tell(section.health, &queue, shutdown).await?;
+        let fence = Fence::new(queue.clone());
+        if let Some(address) = section.health {
+            roles::edge_health(address, fence.clone(), shutdown).await?;
+        }
         let mut roles = Roles::new(shutdown.clone());
-        output::note(format!("edge: viewers are served at http://{}", address_of(&listener)));
-        roles.edge(section, settings.s3.clone(), queue, listener);
+        let scheme = if section.tls.is_some() { "https" } else { "http" };
+        output::note(format!("edge: viewers are served at {scheme}://{}", address_of(&listener)));
+        roles.edge(section, settings.s3.clone(), queue, fence, listener);
         Ok(roles)
     })
     .await

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use framemill_edge::{EdgeConfig, EdgeParts};
+use framemill_edge::{EdgeConfig, EdgeParts, Fence};
 use framemill_media::toolchain::Toolchain;
 use framemill_packager::PackagerParts;
 use framemill_queue::Queue;
@@ -109,12 +109,12 @@ impl Roles {
     }
 
     /// Starts an edge; `s3` has keys that only read.
-    pub fn edge(&mut self, config: &EdgeConfig, s3: S3Config, queue: Queue, listener: TcpListener) {
+    pub fn edge(&mut self, config: &EdgeConfig, s3: S3Config, queue: Queue, fence: Fence, listener: TcpListener) {
         let config = config.clone();
-        let name = node::name(config.name.as_deref());
+        let name = edge_name(&config, &listener);
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
-            let parts = EdgeParts { config, name, s3, queue, listener, shutdown };
+            let parts = EdgeParts { config, name, s3, queue, fence, listener, shutdown };
             ("edge", framemill_edge::run(parts).await.map_err(|error| chain(&error)))
         });
     }
@@ -200,15 +200,35 @@ pub async fn health(
     view: Option<View>,
     shutdown: &Shutdown,
 ) -> Result<SocketAddr, CliError> {
-    let listener = startup::listen(address, "health checks", HEALTH_MEND).await?;
-    let at = listener.local_addr().map_err(|error| CliError::failed(error.to_string()).at(address.to_string()))?;
     let ready: health::Ready = Arc::new(move || {
         let mut checks = vec![("nats", queue.is_connected())];
         checks.extend(view.as_ref().map(|view| ("records", view.is_current())));
         checks
     });
+    tell(address, ready, shutdown).await
+}
+
+/// The same for an edge, which is ready while it may serve: without NATS too, once it has begun.
+pub async fn edge_health(address: SocketAddr, fence: Fence, shutdown: &Shutdown) -> Result<SocketAddr, CliError> {
+    tell(address, Arc::new(move || vec![("serves", fence.is_open())]), shutdown).await
+}
+
+async fn tell(address: SocketAddr, ready: health::Ready, shutdown: &Shutdown) -> Result<SocketAddr, CliError> {
+    let listener = startup::listen(address, "health checks", HEALTH_MEND).await?;
+    let at = listener.local_addr().map_err(|error| CliError::failed(error.to_string()).at(address.to_string()))?;
     tokio::spawn(health::serve(listener, ready, shutdown.stop.clone()));
     Ok(at)
+}
+
+/// What an edge is called where nobody says: its machine and its port, since two of one name would acknowledge purges for
+/// each other.
+fn edge_name(config: &EdgeConfig, listener: &TcpListener) -> NodeId {
+    let named = |name: &str| node::name(Some(name));
+    match (&config.name, listener.local_addr()) {
+        (Some(name), _) => named(name),
+        (None, Ok(at)) => named(&format!("{}-{}", node::name(None), at.port())),
+        (None, Err(_)) => node::name(None),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use framemill_edge::EdgeConfig;
+use framemill_edge::{EdgeConfig, Fence};
 use framemill_queue::NatsConfig;
 use framemill_scheduler::view::View;
 use framemill_storage::{S3Config, Secret, Store, embedded};
@@ -81,8 +81,10 @@ impl Farm {
             let mut edge = None;
             if let Some(viewers) = viewers {
                 edge = viewers.local_addr().ok();
-                let own = EdgeConfig { url: edge.map(|at| format!("http://{at}")), ..settings.edge.clone() };
-                roles.edge(&own, base.reading(&s3_config), queue, viewers);
+                let scheme = if settings.edge.tls.is_some() { "https" } else { "http" };
+                let here = edge.map(|at| format!("{scheme}://{at}"));
+                let own = EdgeConfig { url: settings.edge.url.clone().or(here), ..settings.edge.clone() };
+                roles.edge(&own, base.reading(&s3_config), queue.clone(), Fence::new(queue), viewers);
             }
             Ok((listen, edge, health, store, roles))
         };

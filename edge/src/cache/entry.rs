@@ -37,6 +37,8 @@ pub struct Object {
     pub stale_s: u32,
     /// Whether its bytes never change.
     pub immutable: bool,
+    /// How old it was when it came, seconds: another cache may have kept it.
+    pub age_s: u32,
 }
 
 /// What an origin said of a key, and when.
@@ -97,6 +99,11 @@ impl Entry {
     /// The place in the order of purges that it is as old as.
     pub fn place(&self) -> u64 {
         self.0.place
+    }
+
+    /// When its fetch began, Unix milliseconds.
+    pub fn fetched_ms(&self) -> i64 {
+        self.0.fetched_ms
     }
 
     /// How long ago its fetch began, seconds.
@@ -178,6 +185,8 @@ impl Code for Entry {
                 max_age_s: object.max_age_s,
                 stale_s: object.stale_s,
                 immutable: object.immutable,
+                // Its fetch is told from then on.
+                age_s: 0,
             }),
         };
         Ok(Self::new(object, head.place, head.fetched_ms))
@@ -212,6 +221,7 @@ mod tests {
             max_age_s: 1,
             stale_s: 8,
             immutable,
+            age_s: 0,
         }
     }
 

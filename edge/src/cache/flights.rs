@@ -3,12 +3,15 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
+
+use tokio::time::timeout;
 
 use super::{Age, Entry, Shelf};
 use crate::{
@@ -17,6 +20,9 @@ use crate::{
     origin::{FetchError, Origins},
     purge::Table,
 };
+
+/// How long somebody waits for an origin who could get what is stale.
+const SPARE_MAX: Duration = Duration::from_millis(700);
 
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub struct Cache {
 struct Flight {
     /// Tells two flights for one key apart.
     place: u64,
+    /// When it began, Unix milliseconds.
+    began_ms: i64,
     landed: Shared<BoxFuture<'static, Result<Entry, FetchError>>>,
 }
 
@@ -78,19 +86,17 @@ impl Cache {
             Boarded::Landed(entry) => return Ok(Answer { entry, served: Served::Hit }),
             Boarded::Flying(landed) => landed,
         };
-        match (landed.await, spare) {
-            (Ok(entry), _) => Ok(Answer { entry, served: Served::Miss }),
-            (Err(error), Some(entry)) => {
-                tracing::debug!(key, %error, "shown although it is stale");
-                Ok(Answer { entry, served: Served::Stale })
-            }
-            (Err(error), None) => Err(error),
+        let Some(entry) = spare else { return landed.await.map(|entry| Answer { entry, served: Served::Miss }) };
+        // An origin that hangs is no better than one that fails: the fetch goes on, the viewer does not wait for it.
+        match timeout(SPARE_MAX, landed).await {
+            Ok(Ok(entry)) => Ok(Answer { entry, served: Served::Miss }),
+            _ => Ok(Answer { entry, served: Served::Stale }),
         }
     }
 
     /// The entry if it may be shown; one that is only better than nothing goes into `spare`.
     fn usable(&self, key: &str, entry: Option<Entry>, spare: &mut Option<Entry>) -> Option<Entry> {
-        let entry = entry.filter(|entry| self.table.is_good(key, entry.place()))?;
+        let entry = entry.filter(|entry| self.table.is_good(key, entry.place(), entry.fetched_ms()))?;
         match entry.age(now_ms()) {
             Age::Fresh => Some(entry),
             Age::Stale => {
@@ -108,32 +114,35 @@ impl Cache {
         if let Some(entry) = self.usable(key, self.shelf.in_memory(key), &mut None) {
             return Boarded::Landed(entry);
         }
-        if let Some(flight) = flights.get(key).filter(|flight| self.table.is_good(key, flight.place)) {
+        let is_good = |flight: &&Flight| self.table.is_good(key, flight.place, flight.began_ms);
+        if let Some(flight) = flights.get(key).filter(is_good) {
             return Boarded::Flying(flight.landed.clone());
         }
         let (cache, name) = (Arc::clone(self), key.to_owned());
         let (place, began_ms) = (self.table.place(), now_ms());
         // A task of its own: whoever asked first may go away, and the others still wait.
-        let fetched = tokio::spawn(async move { cache.fetch(name, place, began_ms).await });
+        let fetched = tokio::spawn(async move {
+            let _landing = Landing { cache: &cache, key: &name, place };
+            cache.fetch(&name, place, began_ms).await
+        });
         let landed = async move { fetched.await.unwrap_or(Err(FetchError::Broken)) }.boxed().shared();
-        flights.insert(key.to_owned(), Flight { place, landed: landed.clone() });
+        flights.insert(key.to_owned(), Flight { place, began_ms, landed: landed.clone() });
         Boarded::Flying(landed)
     }
 
-    async fn fetch(&self, key: String, place: u64, began_ms: i64) -> Result<Entry, FetchError> {
-        let fetched = self.origins.fetch(&key, place, &self.metrics).await;
-        let entry = fetched.map(|object| Entry::new(object, place, began_ms));
+    async fn fetch(&self, key: &str, place: u64, began_ms: i64) -> Result<Entry, FetchError> {
+        let fetched = self.origins.fetch(key, place, &self.metrics).await;
+        // What another cache kept for a while is as old as it says.
+        let entry = fetched.map(|object| {
+            let age_ms = object.as_ref().map_or(0, |object| i64::from(object.age_s) * 1000);
+            Entry::new(object, place, began_ms.saturating_sub(age_ms))
+        });
         // One that began later may have landed already.
         let newer = |there: Entry| there.place() > place;
         if let Ok(entry) = &entry
-            && !self.shelf.in_memory(&key).is_some_and(newer)
+            && !self.shelf.in_memory(key).is_some_and(newer)
         {
-            self.shelf.put(&key, entry.clone());
-        }
-        let mut flights = self.flights();
-        // A purge may have begun another one meanwhile.
-        if flights.get(&key).is_some_and(|flight| flight.place == place) {
-            flights.remove(&key);
+            self.shelf.put(key, entry.clone());
         }
         entry
     }
@@ -145,6 +154,23 @@ impl Cache {
     /// Keeps what can be kept over a restart.
     pub async fn close(&self) {
         self.shelf.close().await;
+    }
+}
+
+/// Ends a flight however its fetch ends, by a panic too.
+struct Landing<'a> {
+    cache: &'a Cache,
+    key: &'a str,
+    place: u64,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.cache.flights();
+        // A purge may have begun another one meanwhile.
+        if flights.get(self.key).is_some_and(|flight| flight.place == self.place) {
+            flights.remove(self.key);
+        }
     }
 }
 

@@ -40,7 +40,12 @@ pub fn object(
     let body = packed.unwrap_or(&found.body);
     let etag = if packed.is_some() { format!("\"{}-gzip\"", found.etag) } else { format!("\"{}\"", found.etag) };
     let size = body.len() as u64;
-    let (status, sent, range) = match part(headers, size, &etag) {
+    // A range of a HEAD is ignored (RFC 9110, clause 14.2).
+    let wanted = match part(headers, size, &etag) {
+        Part::Bytes(_) | Part::Outside if method == Method::HEAD => Part::Whole,
+        wanted => wanted,
+    };
+    let (status, sent, range) = match wanted {
         Part::NotModified => (StatusCode::NOT_MODIFIED, Bytes::new(), None),
         Part::Whole => (StatusCode::OK, body.clone(), None),
         Part::Bytes(bytes) => {
@@ -70,7 +75,8 @@ pub fn object(
     out.insert(header::ETAG, value(&etag));
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     out.insert(header::AGE, HeaderValue::from(age_s));
-    out.insert(header::CACHE_CONTROL, value(&cache_control(found, terms)));
+    let kept = if status == StatusCode::RANGE_NOT_SATISFIABLE { NO_STORE } else { value(&cache_control(found, age_s, terms)) };
+    out.insert(header::CACHE_CONTROL, kept);
     out.insert(
         CACHE_STATUS,
         HeaderValue::from_static(match answer.served {
@@ -84,26 +90,36 @@ pub fn object(
 
 /// How long, and by whom, it may be kept. What came for a token in a header or a cookie is the viewer's own: another one
 /// asks for the same address.
-fn cache_control(found: &Object, terms: Terms) -> String {
+///
+/// `Age` counts from when the object left its origin, and whoever keeps it subtracts that.
+fn cache_control(found: &Object, age_s: i64, terms: Terms) -> String {
     let scope = match terms.carriage {
         Some(carriage) if !carriage.is_in_address() => "private",
         _ => "public",
     };
-    let max_age_s = i64::from(found.max_age_s).min(terms.valid_s).max(0);
+    let valid_s = age_s.saturating_add(terms.valid_s.max(0));
+    let max_age_s = i64::from(found.max_age_s).min(valid_s);
     if found.immutable {
         return format!("{scope}, max-age={max_age_s}, immutable");
     }
-    format!("{scope}, max-age={max_age_s}, stale-if-error={}", i64::from(found.stale_s).min(terms.valid_s).max(0))
+    format!("{scope}, max-age={max_age_s}, stale-if-error={}", i64::from(found.stale_s).min(terms.valid_s.max(0)))
 }
 
 /// Whether gzip may be sent (RFC 9110, clause 12.5.3).
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).any(|coding| {
+    let mut by_name = None;
+    let mut by_star = false;
+    for coding in lists.flat_map(|list| list.split(',')) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty());
-        matches!(name.trim(), "gzip" | "*") && !refused
-    })
+        let taken = !weight.trim().strip_prefix("q=").is_some_and(|q| q.trim_matches(['0', '.']).is_empty());
+        match name.trim() {
+            "gzip" => by_name = Some(taken),
+            "*" => by_star = taken,
+            _ => {}
+        }
+    }
+    by_name.unwrap_or(by_star)
 }
 
 /// A refusal or a fault: nobody keeps it, and it says why in one word for programs and a sentence for people.
@@ -119,6 +135,9 @@ pub fn problem(status: StatusCode, reason: &'static str, title: &'static str) ->
     out.insert(header::CACHE_CONTROL, NO_STORE);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         out.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        out.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
     }
     if status == StatusCode::UNAUTHORIZED {
         out.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -156,6 +175,7 @@ mod tests {
             max_age_s: 31_536_000,
             stale_s: 8,
             immutable,
+            age_s: 0,
         }
     }
 
@@ -176,6 +196,7 @@ mod tests {
             (Method::HEAD, vec![], 200, Some("10"), None),
             (Method::GET, vec![("range", "bytes=2-3")], 206, Some("2"), Some("bytes 2-3/10")),
             (Method::GET, vec![("range", "bytes=10-")], 416, Some("0"), Some("bytes */10")),
+            (Method::HEAD, vec![("range", "bytes=2-3")], 200, Some("10"), None),
             (Method::GET, vec![("if-none-match", "\"e\"")], 304, None, None),
             (Method::GET, vec![("if-none-match", "\"e-gzip\"")], 200, Some("10"), None),
         ] {
@@ -205,6 +226,12 @@ mod tests {
             let etag = if packed { "\"e-gzip\"" } else { "\"e\"" };
             assert_eq!(headers[header::ETAG], etag, "{accepted}");
         }
+    }
+
+    #[test]
+    fn what_lay_here_for_a_while_is_kept_for_as_long_as_the_token_yet() {
+        let terms = Terms { carriage: Some(Carriage::Path), valid_s: 60 };
+        assert_eq!(cache_control(&found(true), 1200, terms), "public, max-age=1260, immutable");
     }
 
     #[test]

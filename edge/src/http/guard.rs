@@ -8,7 +8,7 @@ use framemill_schemas::delivery::{NoSeat, Region};
 use framemill_tokens::{Asked as Seeking, Keyring, Method, Refusal, Verified, admit};
 
 use super::asked::{Asked, Carriage};
-use crate::{follow::Revocations, metrics::Metrics, sessions::Local};
+use crate::{admission::Revocations, metrics::Metrics, sessions::Local};
 
 /// Tokens whose signature was right and is not computed again. Only such: a flood of forged ones takes no memory.
 const VERIFIED_MAX: usize = 50_000;
@@ -62,9 +62,11 @@ impl Denial {
 }
 
 /// Who was let in.
-pub struct Admitted {
+pub struct Admitted<'a> {
     /// How the token came.
     pub carriage: Carriage,
+    /// The token itself.
+    pub token: &'a str,
     /// When it ends, Unix seconds.
     pub expires_s: i64,
 }
@@ -86,20 +88,20 @@ impl Guard {
     ///
     /// # Errors
     /// Why no token will do.
-    pub fn admit(
+    pub fn admit<'a>(
         &self,
-        asked: &Asked<'_>,
+        asked: &Asked<'a>,
         method: Method,
         address: IpAddr,
         origin: Option<&str>,
         now_ms: i64,
-    ) -> Result<Admitted, Denial> {
+    ) -> Result<Admitted<'a>, Denial> {
         let now_s = now_ms.div_euclid(1000);
         let seeking = Seeking { path: asked.path, method, address, origin, region: self.region, now_s };
         let mut refused = None;
         for (carriage, token) in &asked.tokens {
             match self.check(token, &seeking, now_ms) {
-                Ok(expires_s) => return Ok(Admitted { carriage: *carriage, expires_s }),
+                Ok(expires_s) => return Ok(Admitted { carriage: *carriage, token, expires_s }),
                 Err(denial) => drop(refused.get_or_insert(denial)),
             }
         }

@@ -2,7 +2,6 @@
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
-use framemill_queue::Queue;
 use framemill_storage::Secret;
 use framemill_tokens::{Method as Way, path_form};
 use hyper::{
@@ -42,9 +41,7 @@ pub struct Edge {
     /// Who is let in.
     pub guard: Guard,
     /// Whether this edge may serve.
-    pub fence: Arc<Fence>,
-    /// The farm.
-    pub queue: Queue,
+    pub fence: Fence,
     /// What is purged.
     pub table: Arc<Table>,
     /// Which pages may read.
@@ -99,6 +96,7 @@ impl Edge {
             return refuse(StatusCode::NOT_FOUND, "path", "there is nothing for viewers at such a path");
         };
         let now_ms = now_ms();
+        let mut shown = None;
         let terms = if self.is_edge(headers) {
             Terms { carriage: None, valid_s: i64::MAX }
         } else {
@@ -106,6 +104,7 @@ impl Edge {
             let page = headers.get(header::ORIGIN).map(|page| page.to_str().unwrap_or("null"));
             match self.guard.admit(&asked, way, viewer, page, now_ms) {
                 Ok(admitted) => {
+                    shown = Some(admitted.token);
                     let valid_s = admitted.expires_s.saturating_sub(now_ms.div_euclid(1000));
                     Terms { carriage: Some(admitted.carriage), valid_s }
                 }
@@ -117,7 +116,7 @@ impl Edge {
                 }
             }
         };
-        if !self.fence.is_open(&self.queue) {
+        if !self.fence.is_open() {
             return refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "fenced",
@@ -131,7 +130,9 @@ impl Edge {
             return (answer::missing(terms), "taken-down");
         }
         let (mut response, outcome) = self.serve(method, headers, &asked, terms).await;
-        self.keep_token(&asked, terms, &mut response);
+        if let Some(token) = shown {
+            self.keep_token(token, asked.path, terms, &mut response);
+        }
         (response, outcome)
     }
 
@@ -139,7 +140,7 @@ impl Edge {
         let found = match self.cache.get(asked.key()).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(key = asked.key(), %error, "nothing to show");
+                tracing::debug!(key = asked.key(), %error, "nothing to show");
                 return refuse(StatusCode::BAD_GATEWAY, "origin", "no origin has an answer at the moment");
             }
         };
@@ -149,6 +150,10 @@ impl Edge {
             (Some(_), Served::Miss) => "miss",
             (Some(_), Served::Stale) => "stale",
         };
+        // An edge that asks has other origins, or something stale of its own.
+        if found.served == Served::Stale && terms.carriage.is_none() {
+            return refuse(StatusCode::BAD_GATEWAY, "origin", "no origin has an answer at the moment");
+        }
         match found.entry.object() {
             None => (answer::missing(terms), outcome),
             Some(object) => {
@@ -159,20 +164,22 @@ impl Edge {
     }
 
     /// A token of a query is not carried on by relative addresses: it becomes a cookie of its paths.
-    fn keep_token(&self, asked: &Asked<'_>, terms: Terms, response: &mut Response<Body>) {
-        if terms.carriage != Some(Carriage::Query) || !response.status().is_success() || terms.valid_s <= 0 {
+    fn keep_token(&self, token: &str, path: &str, terms: Terms, response: &mut Response<Body>) {
+        if terms.carriage != Some(Carriage::Query) {
             return;
         }
-        let Some((_, token)) = asked.tokens.iter().find(|(carriage, _)| *carriage == Carriage::Query) else { return };
-        let folder = asked.path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+        // A cache in between must not hand one viewer's cookie to another.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        if !response.status().is_success() || terms.valid_s <= 0 {
+            return;
+        }
+        let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
         let more = if self.secure { "; Secure; SameSite=None; Partitioned" } else { "; SameSite=Lax" };
         let token = path_form(token);
         let cookie = format!("{COOKIE}={token}; Path={folder}; Max-Age={}; HttpOnly{more}", terms.valid_s);
         if let Ok(mut value) = HeaderValue::try_from(cookie) {
             value.set_sensitive(true);
             response.headers_mut().append(header::SET_COOKIE, value);
-            // A cache in between must not hand one viewer's cookie to another.
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         }
     }
 

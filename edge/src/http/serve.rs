@@ -69,6 +69,8 @@ pub async fn serve(
                 tracing::debug!(%error, "a connection keeps its delay");
             }
             match tls {
+                // Whoever says nothing at all holds its place no longer than one who is slow.
+                None if !matches!(timeout(HEADER_TIME_MAX, stream.readable()).await, Ok(Ok(()))) => {}
                 None => connect(&builder, stream, peer, edge, watcher).await,
                 Some(tls) => match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
                     Ok(Ok(stream)) => connect(&builder, stream, peer, edge, watcher).await,

@@ -34,6 +34,7 @@ pub fn object(key: &str, body: Bytes, etag: String, cache_control: &str) -> Obje
             false => STALE_TITLE_S,
         },
         immutable,
+        age_s: 0,
         body,
     }
 }

@@ -7,13 +7,21 @@ use std::{
 
 use framemill_storage::S3Config;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
 use super::{breaker::Breaker, source::Source};
 use crate::{cache::Object, clock::now_ms, config::EdgeConfig, metrics::Metrics};
 
 /// Longest that somebody waits for an object, over all origins.
 const FETCH_MAX: Duration = Duration::from_secs(15);
+
+/// Longest that one origin may take.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Fetches at once; more wait.
+const FETCHES_MAX: usize = 256;
 
 /// Why nothing came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +40,7 @@ pub enum FetchError {
 /// The origins.
 pub struct Origins {
     all: Vec<Origin>,
+    places: Semaphore,
 }
 
 struct Origin {
@@ -56,7 +65,8 @@ impl Origins {
             let source = Source::open(origin, s3, config.shield_secret.as_ref())?;
             Ok(Origin { name: source.name(), source, breaker: Mutex::default() })
         };
-        Ok(Self { all: config.origins.iter().map(open).collect::<Result<_, String>>()? })
+        let all = config.origins.iter().map(open).collect::<Result<_, String>>()?;
+        Ok(Self { all, places: Semaphore::new(FETCHES_MAX) })
     }
 
     /// The object under a key as of a place in the order of purges; `None` when no origin that answers has it.
@@ -67,7 +77,12 @@ impl Origins {
     /// # Errors
     /// No origin answered.
     pub async fn fetch(&self, key: &str, place: u64, metrics: &Metrics) -> Result<Option<Object>, FetchError> {
-        timeout(FETCH_MAX, self.race(key, place, metrics)).await.unwrap_or(Err(FetchError::Slow))
+        let fetched = async {
+            // Memory for what arrives is bounded too.
+            let _place = self.places.acquire().await.expect("the semaphore is never closed");
+            self.race(key, place, metrics).await
+        };
+        timeout(FETCH_MAX, fetched).await.unwrap_or(Err(FetchError::Slow))
     }
 
     async fn race(&self, key: &str, place: u64, metrics: &Metrics) -> Result<Option<Object>, FetchError> {
@@ -113,7 +128,10 @@ impl Origins {
 impl Origin {
     async fn ask(&self, key: &str, place: u64, metrics: &Metrics) -> Result<Option<Object>, ()> {
         let begun_ms = now_ms();
-        let said: Said = self.source.fetch(key, place).await;
+        // A bound of its own, below that of the whole: one that hangs has failed, and is left alone like any other.
+        let said: Said = timeout(ANSWER_MAX, self.source.fetch(key, place))
+            .await
+            .unwrap_or_else(|_| Err(format!("no answer within {} s", ANSWER_MAX.as_secs())));
         let took_ms = now_ms().saturating_sub(begun_ms);
         metrics.fetched(&self.name, said.is_ok(), took_ms);
         match said {
@@ -123,7 +141,12 @@ impl Origin {
             }
             Err(error) => {
                 let alone = self.lock().failed(now_ms());
-                tracing::warn!(origin = self.name, key, error, alone, "an origin failed");
+                // Said aloud when it is given up for a while, and not once for each request of a crowd.
+                if alone {
+                    tracing::warn!(origin = self.name, key, error, "an origin fails, and is left alone for a while");
+                } else {
+                    tracing::debug!(origin = self.name, key, error, "an origin failed");
+                }
                 Err(())
             }
         }

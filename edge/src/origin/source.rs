@@ -14,6 +14,8 @@ pub const PURGED_HEADER: &str = "framemill-purged";
 /// What an edge shows to another one.
 pub const SHIELD_HEADER: &str = "framemill-shield";
 
+/// What stands before the address of an origin that is an edge.
+const EDGE: &str = "edge+";
 /// Largest object.
 const OBJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest time to connect.
@@ -47,9 +49,17 @@ impl Source {
         if origin == STORE {
             return Store::open(s3).map(Self::S3).map_err(|error| error.to_string());
         }
-        let url = origin.trim_end_matches('/');
+        // Only an edge is shown what edges show each other.
+        let (url, is_edge) = origin.strip_prefix(EDGE).map_or((origin, false), |url| (url, true));
+        let url = url.trim_end_matches('/');
         if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(format!("{url:?} is neither {STORE:?} nor an http:// or https:// address"));
+            return Err(format!("one is neither {STORE:?} nor an http:// or https:// address, nor {EDGE}https://..."));
+        }
+        if url.contains('@') {
+            return Err("an address must not hold a user or a password: it is told in logs and metrics".to_owned());
+        }
+        if is_edge && secret.is_none() {
+            return Err(format!("{url} is an edge, and there is no edge.shield_secret to show it"));
         }
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_MAX)
@@ -64,7 +74,7 @@ impl Source {
             value.set_sensitive(true);
             Ok::<_, &str>(value)
         };
-        let secret = secret.map(visible).transpose()?;
+        let secret = secret.filter(|_| is_edge).map(visible).transpose()?;
         Ok(Self::Http { url: url.to_owned(), client, secret })
     }
 
@@ -114,6 +124,7 @@ async fn read(key: &str, mut answer: reqwest::Response) -> Result<Object, String
     let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let etag = text(header::ETAG).trim_start_matches("W/").trim_matches('"').to_owned();
     let cache_control = text(header::CACHE_CONTROL);
+    let age_s = text(header::AGE).parse().unwrap_or(0);
     let mut body = BytesMut::with_capacity(usize::try_from(length.unwrap_or(0)).unwrap_or(0));
     while let Some(part) = answer.chunk().await.map_err(|error| error.without_url().to_string())? {
         if (body.len() + part.len()) as u64 > OBJECT_BYTES_MAX {
@@ -127,7 +138,7 @@ async fn read(key: &str, mut answer: reqwest::Response) -> Result<Object, String
     }
     let body: Bytes = body.freeze();
     let etag = if etag.is_empty() { tag_of(&body) } else { etag };
-    Ok(kept::object(key, body, etag, &cache_control))
+    Ok(Object { age_s, ..kept::object(key, body, etag, &cache_control) })
 }
 
 /// An entity tag for what came without one.

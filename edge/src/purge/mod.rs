@@ -1,6 +1,7 @@
 //! What has been purged, and following what is.
 
-pub mod follow;
-pub mod table;
+mod follow;
+mod table;
 
+pub use follow::{acknowledge, apply};
 pub use table::Table;

@@ -29,6 +29,8 @@ struct Tags {
     refused: HashMap<Box<str>, i64>,
     /// Everything that was fetched before this place is purged.
     floor: u64,
+    /// Everything that was fetched before then is, Unix milliseconds.
+    since_ms: i64,
 }
 
 impl Table {
@@ -42,7 +44,7 @@ impl Table {
         let mut tags = self.write();
         if tags.purged.len() + purge.tags.len() > TAGS_MAX {
             tags.purged.clear();
-            tags.floor = place;
+            tags.floor = place.max(tags.floor);
         }
         for tag in &purge.tags {
             let last = tags.purged.entry(tag.as_str().into()).or_default();
@@ -56,11 +58,10 @@ impl Table {
         self.reach(place);
     }
 
-    /// Takes everything for purged up to a place: a purge that this version cannot read is one of anything.
-    pub fn apply_unknown(&self, place: u64) {
+    /// Takes everything for purged that was fetched before now: a purge that this version cannot read is one of anything.
+    pub fn distrust(&self, now_ms: i64) {
         let mut tags = self.write();
-        tags.floor = tags.floor.max(place);
-        self.reach(place);
+        tags.since_ms = tags.since_ms.max(now_ms);
     }
 
     /// Says that nothing is there up to a place beyond what was applied.
@@ -77,14 +78,15 @@ impl Table {
         self.place.subscribe()
     }
 
-    /// Whether an object that was fetched at `fetched` is still what it was. One from a later place than this edge knows
+    /// Whether an object that was fetched at the place `fetched`, and then, is still what it was. One from a later place than this edge knows
     /// belongs to another history (a restored NATS), and is not.
-    pub fn is_good(&self, key: &str, fetched: u64) -> bool {
+    pub fn is_good(&self, key: &str, fetched: u64, fetched_ms: i64) -> bool {
         if fetched > self.place() {
             return false;
         }
         let tags = self.read();
         fetched >= tags.floor
+            && fetched_ms >= tags.since_ms
             && (tags.purged.is_empty()
                 || !tags_of(key).iter().any(|tag| tags.purged.get(tag.as_str()).is_some_and(|last| *last > fetched)))
     }
@@ -132,28 +134,28 @@ mod tests {
     #[test]
     fn what_was_fetched_before_its_purge_is_old_and_what_after_is_good() {
         let table = Table::default();
-        assert!(table.is_good(SEGMENT, 0) && table.place() == 0);
+        assert!(table.is_good(SEGMENT, 0, 0) && table.place() == 0);
         table.apply(&purge(&["channel:acme/news"], false), 5);
-        assert!(!table.is_good(SEGMENT, 4) && table.is_good(SEGMENT, 5) && table.is_good(OTHER, 0));
+        assert!(!table.is_good(SEGMENT, 4, 0) && table.is_good(SEGMENT, 5, 0) && table.is_good(OTHER, 0, 0));
         table.apply(&purge(&["tenant:acme"], false), 7);
-        assert!(!table.is_good(SEGMENT, 6) && !table.is_good(OTHER, 5) && table.is_good(OTHER, 7));
+        assert!(!table.is_good(SEGMENT, 6, 0) && !table.is_good(OTHER, 5, 0) && table.is_good(OTHER, 7, 0));
         // Again, and late.
         table.apply(&purge(&["tenant:acme"], false), 6);
-        assert!(table.is_good(OTHER, 7) && table.place() == 7);
+        assert!(table.is_good(OTHER, 7, 0) && table.place() == 7);
     }
 
     #[test]
     fn what_is_from_another_history_is_not_good() {
         let table = Table::default();
         table.reach(3);
-        assert!(table.is_good(SEGMENT, 3) && !table.is_good(SEGMENT, 4));
+        assert!(table.is_good(SEGMENT, 3, 0) && !table.is_good(SEGMENT, 4, 0));
     }
 
     #[test]
     fn what_cannot_be_read_purges_everything() {
         let table = Table::default();
-        table.apply_unknown(9);
-        assert!(!table.is_good(SEGMENT, 8) && table.is_good(SEGMENT, 9));
+        table.distrust(9);
+        assert!(!table.is_good(SEGMENT, 0, 8) && table.is_good(SEGMENT, 0, 9));
     }
 
     #[test]

@@ -2,17 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use framemill_queue::{Change, Queue, RecordError, Records};
+use framemill_queue::{Queue, RecordError, Records};
 use framemill_schemas::{
     delivery::{NoSeat, Sessions},
     subject::SESSIONS_BUCKET,
 };
-use futures_util::StreamExt;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Claim, Local};
-use crate::{clock::now_ms, follow::open};
+use crate::{
+    clock::now_ms,
+    follow::{Said, follow},
+};
 
 /// Claims under way at once.
 const CLAIMS_MAX: usize = 64;
@@ -30,13 +35,14 @@ async fn claim_all(queue: &Queue, local: &Arc<Local>, mut claims: mpsc::Receiver
     let records: Records<Sessions> = queue.records(SESSIONS_BUCKET);
     let mut under_way = JoinSet::new();
     while let Some(Some(claim)) = stop.run_until_cancelled(claims.recv()).await {
+        local.prune(now_ms());
         if under_way.len() >= CLAIMS_MAX {
             under_way.join_next().await;
         }
         let (records, local) = (records.clone(), Arc::clone(local));
         under_way.spawn(async move {
             match enter(&records, &claim).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => local.grant(&claim, now_ms()),
                 Ok(Err(why)) => local.refuse(&claim, why, now_ms()),
                 Err(error) => {
                     tracing::debug!(%error, "a seat could not be claimed yet");
@@ -74,12 +80,11 @@ async fn enter(records: &Records<Sessions>, claim: &Claim) -> Result<Result<(), 
 }
 
 async fn hear(queue: &Queue, local: &Local, stop: &CancellationToken) {
-    let Some(mut changes) = open::<Sessions>(queue, SESSIONS_BUCKET, stop).await else { return };
-    while let Some(Some(change)) = stop.run_until_cancelled(changes.next()).await {
-        match change {
-            Ok(Change::Put { key, value, .. }) => local.take(&key, &value, now_ms()),
-            Ok(Change::Deleted { .. } | Change::Current) => {}
-            Err(error) => tracing::error!(%error, "an account's sessions cannot be read"),
-        }
-    }
+    let (heard, _) = watch::channel(None);
+    let hear = |said: Said<Sessions>| match said {
+        Said::Put { key, value, .. } => local.take(&key, &value, now_ms()),
+        Said::Deleted { .. } | Said::Current => {}
+        Said::Unreadable(error) => tracing::error!(%error, "an account's sessions cannot be read"),
+    };
+    follow(queue, SESSIONS_BUCKET, &heard, stop, hear).await;
 }

@@ -37,6 +37,8 @@ pub struct Claim {
 pub struct Local {
     accounts: Mutex<HashMap<String, Account>>,
     claims: mpsc::Sender<Claim>,
+    /// When what nobody asks for was last forgotten, Unix milliseconds.
+    pruned_ms: Mutex<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +47,7 @@ struct Account {
     own: Sessions,
     /// When each session's seat was last claimed, Unix milliseconds.
     claimed_ms: HashMap<String, i64>,
-    /// Sessions that the record has no seat for, and until when that is believed.
+    /// Sessions that the record has no seat for, and when one may be asked for again.
     refused: HashMap<String, (NoSeat, i64)>,
     /// When anything was last asked, Unix milliseconds.
     asked_ms: i64,
@@ -55,7 +57,7 @@ impl Local {
     /// None yet; and where claims come out.
     pub fn new() -> (Self, mpsc::Receiver<Claim>) {
         let (claims, taken) = mpsc::channel(CLAIMS_MAX);
-        (Self { accounts: Mutex::default(), claims }, taken)
+        (Self { accounts: Mutex::default(), claims, pruned_ms: Mutex::default() }, taken)
     }
 
     /// Lets a session in that has a seat or may get one.
@@ -73,12 +75,23 @@ impl Local {
         }
         let account = accounts.entry(key.clone()).or_default();
         account.asked_ms = now_ms;
-        if let Some((why, until_ms)) = account.refused.get(&claims.session)
-            && *until_ms > now_ms
-        {
-            return Err(*why);
+        if let Some((why, until_ms)) = account.refused.get_mut(&claims.session) {
+            let why = *why;
+            // One that found no seat asks again now and then, and stays out until the record has one for it.
+            if why == NoSeat::Full && *until_ms <= now_ms {
+                *until_ms = now_ms.saturating_add(AGAIN_MS);
+                let claim = Claim {
+                    account: key,
+                    session: claims.session.clone(),
+                    began_ms: now_ms,
+                    max: claims.sessions_max,
+                    yields: claims.yields,
+                };
+                // What finds no room is asked once more.
+                let _ = self.claims.try_send(claim);
+            }
+            return Err(why);
         }
-        account.refused.remove(&claims.session);
         let claimed_ms = account.claimed_ms.get(&claims.session).copied();
         let is_due = claimed_ms.is_none_or(|claimed_ms| claimed_ms.saturating_add(REFRESH_MS) <= now_ms);
         // Nearly every request: its seat was claimed, and nobody has said anything against it.
@@ -115,11 +128,9 @@ impl Local {
         for session in gone {
             account.claimed_ms.remove(&session);
             account.own.seats.retain(|seat| seat.session != session);
-            // For as long as its record says so, which is for as long as any of its tokens.
-            account.refused.insert(session, (NoSeat::Yielded, i64::MAX));
+            account.refused.insert(session, (NoSeat::Yielded, now_ms));
         }
         account.claimed_ms.retain(|session, _| account.own.seats.iter().any(|seat| seat.session == *session));
-        account.refused.retain(|_, (_, until_ms)| *until_ms > now_ms);
     }
 
     /// Takes that a claim found no seat.
@@ -128,11 +139,28 @@ impl Local {
         let Some(account) = accounts.get_mut(&claim.account) else { return };
         account.claimed_ms.remove(&claim.session);
         account.own.seats.retain(|seat| seat.session != claim.session);
-        let until_ms = match why {
-            NoSeat::Yielded => i64::MAX,
-            NoSeat::Full => now_ms.saturating_add(AGAIN_MS),
-        };
-        account.refused.insert(claim.session.clone(), (why, until_ms));
+        account.refused.insert(claim.session.clone(), (why, now_ms.saturating_add(AGAIN_MS)));
+    }
+
+    /// Takes that a claim found a seat.
+    pub fn grant(&self, claim: &Claim, now_ms: i64) {
+        let mut accounts = self.lock();
+        let Some(account) = accounts.get_mut(&claim.account) else { return };
+        if account.refused.remove(&claim.session).is_some() {
+            let (next, _) = account.own.enter(&claim.session, claim.began_ms, claim.max, claim.yields, now_ms);
+            account.own = next;
+            account.claimed_ms.insert(claim.session.clone(), now_ms);
+        }
+    }
+
+    /// Forgets accounts that nobody has asked for lately; their records know what was refused.
+    pub fn prune(&self, now_ms: i64) {
+        let mut pruned_ms = self.pruned_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        if now_ms.saturating_sub(*pruned_ms) < REFRESH_MS {
+            return;
+        }
+        *pruned_ms = now_ms;
+        self.lock().retain(|_, account| account.asked_ms.saturating_add(2 * SEAT_MS) > now_ms);
     }
 
     /// Takes that a claim could not be made: the next request makes it again.
@@ -206,8 +234,10 @@ mod tests {
         assert_eq!(local.admit(&claims("b", Yields::Newest), 0), Ok(()));
         local.refuse(&taken.try_recv().unwrap(), NoSeat::Full, 1);
         assert_eq!(local.admit(&claims("b", Yields::Newest), AGAIN_MS), Err(NoSeat::Full));
-        assert_eq!(local.admit(&claims("b", Yields::Newest), AGAIN_MS + 1), Ok(()));
-        assert!(taken.try_recv().is_ok());
+        assert!(taken.try_recv().is_err());
+        assert_eq!(local.admit(&claims("b", Yields::Newest), AGAIN_MS + 1), Err(NoSeat::Full));
+        local.grant(&taken.try_recv().unwrap(), AGAIN_MS + 2);
+        assert_eq!(local.admit(&claims("b", Yields::Newest), AGAIN_MS + 3), Ok(()));
     }
 
     #[test]

@@ -127,7 +127,7 @@ async fn an_edge_behind_an_edge_is_asked_without_a_token_by_those_that_show_the_
     let secret = || Some(framemill_storage::Secret::new("between edges"));
     let shield_config = EdgeConfig { shield_secret: secret(), ..EdgeConfig::default() };
     let shield = farm.edge_with("shield", shield_config, farm.nats.port).await;
-    let edge_config = EdgeConfig { shield_secret: secret(), ..of(vec![shield.url("")]) };
+    let edge_config = EdgeConfig { shield_secret: secret(), ..of(vec![format!("edge+{}", shield.url(""))]) };
     let edge = farm.edge_with("edge-1", edge_config, farm.nats.port).await;
     let token = farm.token(&claims(&["/live/acme/news/"]));
     assert_eq!(edge.get(&format!("/t/{token}/{SEGMENT}")).await, (200, "0123456789".to_owned()));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use framemill_edge::{EdgeConfig, EdgeParts};
+use framemill_edge::{EdgeConfig, EdgeParts, Fence};
 use framemill_queue::{NatsConfig, Queue};
 use framemill_schemas::{
     delivery::{
@@ -226,6 +226,7 @@ impl Farm {
             name: name.parse().unwrap(),
             s3: self.s3.clone(),
             queue: queue.clone(),
+            fence: Fence::new(queue.clone()),
             listener,
             shutdown: shutdown.clone(),
         };

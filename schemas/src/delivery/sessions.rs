@@ -11,8 +11,8 @@ pub const SESSIONS_VERSION: u32 = 1;
 pub const SEAT_MS: i64 = 90_000;
 /// How long it is remembered that a session has yielded, milliseconds: as long as a token lives.
 const OUT_MS: i64 = 12 * 3600 * 1000;
-/// Most sessions of which that is remembered.
-const OUT_MAX: usize = 16;
+/// Most sessions of which that is remembered: beyond it the one that yielded first could come back.
+const OUT_MAX: usize = 256;
 /// Most seats of an account, whatever its tokens say.
 const SEATS_MAX: usize = 64;
 
@@ -64,8 +64,9 @@ pub fn sessions_key(tenant: &Tenant, account: &str) -> String {
 
 impl Sessions {
     /// Takes a session that watches since `began_ms`, how many may and which one yields; the record afterwards. Guards: a
-    /// session that has yielded does not come back, and one that has a seat keeps it. What counts is when each began, not
-    /// when its claim arrived here: of two whose claims overtake each other the same one yields.
+    /// session that has yielded does not come back, and one that has a seat keeps it. Where the oldest yields, what counts is when each began,
+    /// not when its claim arrived here: of two whose claims overtake each other the same one yields. Where the newest does,
+    /// whoever is here first has the seat.
     ///
     /// # Errors
     /// Why it has no seat; the record says so too.
@@ -167,14 +168,14 @@ mod tests {
     #[test]
     fn there_are_never_more_seats_than_allowed() {
         let mut sessions = Sessions::default();
-        for number in 0..200_i64 {
+        for number in 0..600_i64 {
             let (next, entered) = sessions.enter(&format!("s{number}"), number, 3, Yields::Oldest, number);
             assert_eq!(entered, Ok(()));
             assert!(next.seats.len() <= 3 && next.out.len() <= OUT_MAX);
             sessions = next;
         }
-        assert_eq!(seats(&sessions), ["s197", "s198", "s199"]);
-        let (next, _) = sessions.enter("t", 200, 1, Yields::Oldest, 200);
+        assert_eq!(seats(&sessions), ["s597", "s598", "s599"]);
+        let (next, _) = sessions.enter("t", 600, 1, Yields::Oldest, 600);
         assert_eq!(seats(&next), ["t"], "a limit that was lowered");
     }
 }
