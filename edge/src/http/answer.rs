@@ -75,7 +75,8 @@ pub fn object(
     out.insert(header::ETAG, value(&etag));
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     out.insert(header::AGE, HeaderValue::from(age_s));
-    let kept = if status == StatusCode::RANGE_NOT_SATISFIABLE { NO_STORE } else { value(&cache_control(found, age_s, terms)) };
+    let kept =
+        if status == StatusCode::RANGE_NOT_SATISFIABLE { NO_STORE } else { value(&cache_control(found, age_s, terms)) };
     out.insert(header::CACHE_CONTROL, kept);
     out.insert(
         CACHE_STATUS,

@@ -84,11 +84,7 @@ pub async fn acknowledge(queue: Queue, table: Arc<Table>, own: EdgeRecord, stop:
 
 /// Stores an edge's own record where it differs from what is there. Somebody else's change since `seen` is another edge
 /// of the same name, unless an operator removed the record.
-async fn store(
-    records: &Records<EdgeRecord>,
-    own: &EdgeRecord,
-    seen: &mut Option<u64>,
-) -> Result<(), RecordError> {
+async fn store(records: &Records<EdgeRecord>, own: &EdgeRecord, seen: &mut Option<u64>) -> Result<(), RecordError> {
     let key = own.edge.as_str();
     let found = records.get(key).await?;
     let written = match &found {

@@ -124,7 +124,7 @@ async fn with_every_origin_gone_the_edge_shows_what_it_has() {
 async fn an_edge_behind_an_edge_is_asked_without_a_token_by_those_that_show_the_secret() {
     let farm = Farm::start().await;
     farm.put(SEGMENT, "0123456789").await;
-    let secret = || Some(framemill_storage::Secret::new("between edges"));
+    let secret = || Some(framemill_storage::Secret::new("a secret between edges"));
     let shield_config = EdgeConfig { shield_secret: secret(), ..EdgeConfig::default() };
     let shield = farm.edge_with("shield", shield_config, farm.nats.port).await;
     let edge_config = EdgeConfig { shield_secret: secret(), ..of(vec![format!("edge+{}", shield.url(""))]) };
@@ -133,13 +133,14 @@ async fn an_edge_behind_an_edge_is_asked_without_a_token_by_those_that_show_the_
     assert_eq!(edge.get(&format!("/t/{token}/{SEGMENT}")).await, (200, "0123456789".to_owned()));
     let path = format!("/{SEGMENT}");
     for (name, value, status) in [
-        ("framemill-shield", "between edges", 200),
+        ("framemill-shield", "a secret between edges", 200),
         ("framemill-shield", "guessed", 401),
         ("framemill-purged", "0", 401),
     ] {
         assert_eq!(shield.request(&path).header(name, value).send().await.unwrap().status(), status, "{name} {value}");
     }
     // A shield that has not heard of a purge says so, and is not believed.
-    let ahead = shield.request(&path).header("framemill-shield", "between edges").header("framemill-purged", "99");
+    let ahead =
+        shield.request(&path).header("framemill-shield", "a secret between edges").header("framemill-purged", "99");
     assert_eq!(ahead.send().await.unwrap().status(), 503);
 }
