@@ -6,6 +6,8 @@ use framemill_schemas::ids::Zone;
 use framemill_storage::Secret;
 use serde::{Deserialize, Serialize};
 
+use crate::http::Addresses;
+
 /// The origin that is the store of the section `s3`.
 pub const STORE: &str = "s3";
 
@@ -44,6 +46,10 @@ pub struct EdgeConfig {
     pub region: Option<String>,
     /// Connections at once.
     pub connections: usize,
+    /// File of the access log, `-` for standard output; unset, there is none.
+    pub access_log: Option<PathBuf>,
+    /// What is written of viewers' addresses.
+    pub access_log_addresses: Addresses,
 }
 
 impl Default for EdgeConfig {
@@ -64,6 +70,8 @@ impl Default for EdgeConfig {
             trusted_proxies: Vec::new(),
             region: None,
             connections: 8192,
+            access_log: None,
+            access_log_addresses: Addresses::default(),
         }
     }
 }

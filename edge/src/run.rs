@@ -19,7 +19,7 @@ use crate::{
     clock::now_ms,
     config::EdgeConfig,
     fence::{Fence, Heard},
-    http::{self, Cors, Edge, Guard, Proxies, Tarpit},
+    http::{self, AccessLog, Cors, Edge, Guard, Proxies, Tarpit},
     metrics::Metrics,
     origin::Origins,
     purge::{Table, acknowledge, apply},
@@ -81,6 +81,9 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let region = config.region.as_deref().map(str::parse::<Region>).transpose();
     let region = region.map_err(|error| fault("region")(error.to_string()))?;
     let tls = config.tls.as_ref().map(http::acceptor).transpose().map_err(fault("tls"))?;
+    let open_log = |path: &PathBuf| AccessLog::open(path, config.access_log_addresses);
+    let access_log = config.access_log.as_ref().map(open_log).transpose();
+    let access_log = access_log.map_err(|error| fault("access_log")(error.to_string()))?;
     let disk = config.disk.clone().map(|folder: PathBuf| (folder, config.disk_mb));
     let shelf = Shelf::open(config.memory_mb, disk).await?;
     let address = listener.local_addr().map_err(EdgeError::Listener)?;
@@ -120,6 +123,7 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
         shield_secret: config.shield_secret.clone(),
         secure: tls.is_some(),
         metrics,
+        access_log,
     });
     let stop = &shutdown.stop;
     let [(purges, heard_purges), (keys, heard_keys), (revoked, heard_revocations)] =

@@ -67,6 +67,8 @@ pub struct Admitted<'a> {
     pub carriage: Carriage,
     /// The token itself.
     pub token: &'a str,
+    /// Whose it is.
+    pub session: String,
     /// When it ends, Unix seconds.
     pub expires_s: i64,
 }
@@ -101,7 +103,15 @@ impl Guard {
         let mut refused = None;
         for (carriage, token) in &asked.tokens {
             match self.check(token, &seeking, now_ms) {
-                Ok(expires_s) => return Ok(Admitted { carriage: *carriage, token, expires_s }),
+                Ok(known) => {
+                    let claims = &known.verified.claims;
+                    return Ok(Admitted {
+                        carriage: *carriage,
+                        token,
+                        session: claims.session.clone(),
+                        expires_s: claims.expires_s,
+                    });
+                }
                 Err(denial) => drop(refused.get_or_insert(denial)),
             }
         }
@@ -110,7 +120,7 @@ impl Guard {
         Err(denial)
     }
 
-    fn check(&self, token: &str, seeking: &Seeking<'_>, now_ms: i64) -> Result<i64, Denial> {
+    fn check(&self, token: &str, seeking: &Seeking<'_>, now_ms: i64) -> Result<Arc<Known>, Denial> {
         let keyring = self.keyring.load();
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
         let known = self.verified.get(&digest).map(|known| Arc::clone(known.value()));
@@ -131,6 +141,6 @@ impl Guard {
         if known.verified.claims.sessions_max > 0 {
             self.sessions.admit(&known.verified.claims, now_ms).map_err(Denial::NoSeat)?;
         }
-        Ok(known.verified.claims.expires_s)
+        Ok(known)
     }
 }

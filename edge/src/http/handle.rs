@@ -1,6 +1,11 @@
 //! One request from its beginning to its end: the path, whether the edge may serve, the token, the cache.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use framemill_storage::Secret;
 use framemill_tokens::{Method as Way, path_form};
@@ -12,6 +17,7 @@ use hyper::{
 use tokio::time::timeout;
 
 use super::{
+    access_log::{AccessLog, Line},
     answer::{self, Body, Terms},
     asked::{self, Asked, COOKIE, Carriage},
     cors::Cors,
@@ -56,6 +62,8 @@ pub struct Edge {
     pub secure: bool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where each request is written down.
+    pub access_log: Option<AccessLog>,
 }
 
 /// How a request ended, and for metrics in one word.
@@ -68,7 +76,11 @@ impl Edge {
         request: Request<Incoming>,
         peer: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
-        let (mut response, outcome) = self.respond(&request, peer).await;
+        let (at_ms, began) = (now_ms(), Instant::now());
+        let asked = asked::read(request.uri(), request.headers()).ok();
+        let viewer = self.proxies.viewer(peer, request.headers());
+        let mut session = None;
+        let (mut response, outcome) = self.respond(&request, asked.as_ref(), viewer, &mut session).await;
         let origin = request.headers().get(header::ORIGIN);
         if request.method() == Method::OPTIONS && response.status() == StatusCode::NO_CONTENT {
             self.cors.add_preflight(origin, response.headers_mut());
@@ -77,10 +89,32 @@ impl Edge {
         }
         let bytes = if request.method() == Method::HEAD { 0 } else { length(response.headers()) };
         self.metrics.answered(outcome, bytes);
+        if let Some(log) = &self.access_log {
+            log.write(&Line {
+                viewer,
+                session: session.as_deref(),
+                at_ms,
+                method: request.method(),
+                path: asked.as_ref().map(|asked| asked.path),
+                version: request.version(),
+                headers: request.headers(),
+                status: response.status().as_u16(),
+                bytes,
+                outcome,
+                took_ms: began.elapsed().as_millis(),
+            });
+        }
         Ok(response)
     }
 
-    async fn respond(&self, request: &Request<Incoming>, peer: IpAddr) -> Ended {
+    /// The answer to a request; `session` is whose it turned out to be.
+    async fn respond(
+        &self,
+        request: &Request<Incoming>,
+        asked: Option<&Asked<'_>>,
+        viewer: IpAddr,
+        session: &mut Option<String>,
+    ) -> Ended {
         let (method, headers) = (request.method(), request.headers());
         let way = match *method {
             Method::GET => Way::Get,
@@ -92,7 +126,7 @@ impl Edge {
             }
             _ => return refuse(StatusCode::METHOD_NOT_ALLOWED, "method", "only GET, HEAD and OPTIONS are answered"),
         };
-        let Ok(asked) = asked::read(request.uri(), headers) else {
+        let Some(asked) = asked else {
             return refuse(StatusCode::NOT_FOUND, "path", "there is nothing for viewers at such a path");
         };
         let now_ms = now_ms();
@@ -100,11 +134,11 @@ impl Edge {
         let terms = if self.is_edge(headers) {
             Terms { carriage: None, valid_s: i64::MAX }
         } else {
-            let viewer = self.proxies.viewer(peer, headers);
             let page = headers.get(header::ORIGIN).map(|page| page.to_str().unwrap_or("null"));
-            match self.guard.admit(&asked, way, viewer, page, now_ms) {
+            match self.guard.admit(asked, way, viewer, page, now_ms) {
                 Ok(admitted) => {
                     shown = Some(admitted.token);
+                    *session = Some(admitted.session);
                     let valid_s = admitted.expires_s.saturating_sub(now_ms.div_euclid(1000));
                     Terms { carriage: Some(admitted.carriage), valid_s }
                 }
@@ -129,7 +163,7 @@ impl Edge {
         if self.table.is_refused(asked.key(), now_ms) {
             return (answer::missing(terms), "taken-down");
         }
-        let (mut response, outcome) = self.serve(method, headers, &asked, terms).await;
+        let (mut response, outcome) = self.serve(method, headers, asked, terms).await;
         if let Some(token) = shown {
             self.keep_token(token, asked.path, terms, &mut response);
         }

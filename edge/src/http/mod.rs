@@ -1,5 +1,6 @@
 //! HTTP: the listener, what a request asks for, and what it gets.
 
+mod access_log;
 mod answer;
 mod asked;
 mod cors;
@@ -10,6 +11,7 @@ mod serve;
 mod tarpit;
 mod tls;
 
+pub use access_log::{AccessLog, Addresses};
 pub use cors::Cors;
 pub use guard::Guard;
 pub use handle::Edge;

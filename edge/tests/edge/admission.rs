@@ -82,6 +82,28 @@ async fn nobody_else_is_let_in_and_no_refusal_is_kept() {
     assert_eq!(edge.get(&format!("/t/{}{path}", farm.token(&good))).await.0, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_log_tells_what_was_asked_and_no_token() {
+    let farm = Farm::start().await;
+    farm.put(PLAYLIST, "#EXTM3U\n").await;
+    let file = farm.path().join("access.log");
+    let config = framemill_edge::EdgeConfig { access_log: Some(file.clone()), ..Default::default() };
+    let edge = farm.edge_with("edge-1", config, farm.nats.port).await;
+    let token = farm.token(&claims(&["/live/acme/news/"]));
+    let page = format!("https://tv.example/watch?token={token}");
+    let asked = edge.request(&format!("/t/{token}/{PLAYLIST}")).header("referer", page);
+    assert_eq!(asked.send().await.unwrap().status(), 200);
+    assert_eq!(edge.get(&format!("/{PLAYLIST}?token={token}")).await.0, 200);
+    assert_eq!(edge.get(&format!("/t/{token}//{PLAYLIST}")).await.0, 404);
+    let log = eventually("it is written", async || {
+        let text = std::fs::read_to_string(&file).ok()?;
+        text.contains("\"GET - HTTP/1.1\" 404").then_some(text)
+    })
+    .await;
+    assert!(log.contains("- s-1 [") && log.contains(&format!("\"GET /{PLAYLIST} HTTP/1.1\" 200 8")), "{log}");
+    assert!(log.contains("\"https://tv.example\"") && !log.contains(&token), "{log}");
+}
+
 /// Requests as no client library would send them.
 #[tokio::test(flavor = "multi_thread")]
 async fn tricks_with_paths_and_heads_open_nothing() {
