@@ -90,7 +90,8 @@ impl AccessLog {
 
     /// Writes a line, or drops it when too many wait.
     pub fn write(&self, line: &Line<'_>) {
-        if self.lines.try_send(text(line, self.addresses)).is_err() && self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.lines.try_send(text(line, self.addresses)).is_err() && self.dropped.fetch_add(1, Ordering::Relaxed) == 0
+        {
             tracing::warn!("the access log cannot be written as fast as viewers ask: lines are dropped");
         }
     }
@@ -184,8 +185,9 @@ mod tests {
         {
             assert_eq!(text(&line, addresses), format!("{shown}{rest}"));
         }
-        headers.insert(header::REFERER, "https://a\"b/".parse().unwrap());
-        let unknown = Line { session: None, path: None, headers: &headers, ..line };
+        let mut others = HeaderMap::new();
+        others.insert(header::REFERER, "https://a\"b/".parse().unwrap());
+        let unknown = Line { session: None, path: None, headers: &others, ..line };
         assert!(text(&unknown, Addresses::None).contains("\"GET - HTTP/1.1\" 200 1200 \"-\""));
     }
 }
