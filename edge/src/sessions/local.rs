@@ -123,12 +123,12 @@ impl Local {
         let mut accounts = self.lock();
         // Nobody of that account watches here.
         let Some(account) = accounts.get_mut(key) else { return };
-        let gone: Vec<String> =
-            account.claimed_ms.keys().filter(|session| record.has_yielded(session)).cloned().collect();
-        for session in gone {
-            account.claimed_ms.remove(&session);
-            account.own.seats.retain(|seat| seat.session != session);
-            account.refused.insert(session, (NoSeat::Yielded, now_ms));
+        for session in record.out.iter().map(|out| &out.session) {
+            let is_known = account.claimed_ms.remove(session).is_some() || account.refused.contains_key(session);
+            if is_known {
+                account.own.seats.retain(|seat| seat.session != *session);
+                account.refused.insert(session.clone(), (NoSeat::Yielded, now_ms));
+            }
         }
         account.claimed_ms.retain(|session, _| account.own.seats.iter().any(|seat| seat.session == *session));
     }
@@ -146,7 +146,9 @@ impl Local {
     pub fn grant(&self, claim: &Claim, now_ms: i64) {
         let mut accounts = self.lock();
         let Some(account) = accounts.get_mut(&claim.account) else { return };
-        if account.refused.remove(&claim.session).is_some() {
+        // One that has yielded meanwhile, as the record told before the claim did, stays out.
+        if matches!(account.refused.get(&claim.session), Some((NoSeat::Full, _))) {
+            account.refused.remove(&claim.session);
             let (next, _) = account.own.enter(&claim.session, claim.began_ms, claim.max, claim.yields, now_ms);
             account.own = next;
             account.claimed_ms.insert(claim.session.clone(), now_ms);
@@ -226,6 +228,18 @@ mod tests {
         assert_eq!(local.admit(&claims("c", Yields::Oldest), 13), Ok(()));
         local.take(&claim.account, &record, 14);
         assert_eq!(local.admit(&claims("c", Yields::Oldest), 15), Ok(()));
+    }
+
+    #[test]
+    fn what_the_record_says_counts_before_the_claim_is_known_to_be_made() {
+        let (local, mut taken) = Local::new();
+        assert_eq!(local.admit(&claims("a", Yields::Oldest), 0), Ok(()));
+        let claim = taken.try_recv().unwrap();
+        let (record, _) = Sessions::default().enter("a", 0, 1, Yields::Oldest, 0);
+        let (record, _) = record.enter("b", 10, 1, Yields::Oldest, 10);
+        local.take(&claim.account, &record, 11);
+        local.grant(&claim, 12);
+        assert_eq!(local.admit(&claims("a", Yields::Oldest), 13), Err(NoSeat::Yielded));
     }
 
     #[test]
