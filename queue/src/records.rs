@@ -170,18 +170,6 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         self.compare_and_set(key, &bytes, revision, &HeaderMap::new()).await.map_err(changed)
     }
 
-    /// The same, for a record that the server forgets after `lifetime`, of at least a second.
-    pub async fn update_for(
-        &self,
-        key: &str,
-        value: &T,
-        revision: u64,
-        lifetime: Duration,
-    ) -> Result<u64, RecordError> {
-        let bytes = Bytes::from(wire::encode(value)?);
-        self.compare_and_set(key, &bytes, revision, &lives_for(lifetime)).await.map_err(changed)
-    }
-
     /// Removes the record if it is still at `revision`.
     pub async fn delete(&self, key: &str, revision: u64) -> Result<(), RecordError> {
         let mut headers = HeaderMap::new();

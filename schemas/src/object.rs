@@ -90,12 +90,14 @@ const PATH_CHARS_MAX: usize = 512;
 
 /// Whether a path that somebody asks for stays inside its folder, and is one that is written here.
 pub fn is_plain_path(path: &str) -> bool {
-    let plain = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-    };
-    path.len() <= PATH_CHARS_MAX && path.split('/').all(plain)
+    path.len() <= PATH_CHARS_MAX && path.split('/').all(is_plain_part)
+}
+
+/// Whether something between two slashes is written here: letters, digits, `-`, `_` and `.`, not empty, and no dot first.
+pub(crate) fn is_plain_part(part: &str) -> bool {
+    !part.is_empty()
+        && !part.starts_with('.')
+        && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// What an object below `vod/` belongs to.

@@ -178,23 +178,18 @@ impl Edge {
                 return refuse(StatusCode::BAD_GATEWAY, "origin", "no origin has an answer at the moment");
             }
         };
-        let outcome = match (found.entry.object(), found.served) {
-            (None, _) => "missing",
-            (Some(_), Served::Hit) => "hit",
-            (Some(_), Served::Miss) => "miss",
-            (Some(_), Served::Stale) => "stale",
-        };
         // An edge that asks has other origins, or something stale of its own.
         if found.served == Served::Stale && terms.carriage.is_none() {
             return refuse(StatusCode::BAD_GATEWAY, "origin", "no origin has an answer at the moment");
         }
-        match found.entry.object() {
-            None => (answer::missing(terms), outcome),
-            Some(object) => {
-                let age_s = found.entry.age_s(now_ms());
-                (answer::object(method, headers, object, &found, age_s, terms), outcome)
-            }
-        }
+        let Some(object) = found.entry.object() else { return (answer::missing(terms), "missing") };
+        let outcome = match found.served {
+            Served::Hit => "hit",
+            Served::Miss => "miss",
+            Served::Stale => "stale",
+        };
+        let age_s = found.entry.age_s(now_ms());
+        (answer::object(method, headers, object, &found, age_s, terms), outcome)
     }
 
     /// A token of a query is not carried on by relative addresses: it becomes a cookie of its paths.

@@ -78,8 +78,8 @@ impl Table {
         self.place.subscribe()
     }
 
-    /// Whether an object that was fetched at the place `fetched`, and then, is still what it was. One from a later place than this edge knows
-    /// belongs to another history (a restored NATS), and is not.
+    /// Whether an object that was fetched at the place `fetched`, and then, is still what it was. One from a later place
+    /// than this edge knows belongs to another history (a restored NATS), and is not.
     pub fn is_good(&self, key: &str, fetched: u64, fetched_ms: i64) -> bool {
         if fetched > self.place() {
             return false;

@@ -32,6 +32,13 @@ pub struct Claim {
     pub yields: Yields,
 }
 
+impl Claim {
+    /// The claim of a token's session that watches since then.
+    fn of(claims: &Claims, account: String, began_ms: i64) -> Self {
+        Self { account, session: claims.session.clone(), began_ms, max: claims.sessions_max, yields: claims.yields }
+    }
+}
+
 /// The accounts that watch here.
 #[derive(Debug)]
 pub struct Local {
@@ -80,15 +87,8 @@ impl Local {
             // One that found no seat asks again now and then, and stays out until the record has one for it.
             if why == NoSeat::Full && *until_ms <= now_ms {
                 *until_ms = now_ms.saturating_add(AGAIN_MS);
-                let claim = Claim {
-                    account: key,
-                    session: claims.session.clone(),
-                    began_ms: now_ms,
-                    max: claims.sessions_max,
-                    yields: claims.yields,
-                };
                 // What finds no room is asked once more.
-                let _ = self.claims.try_send(claim);
+                let _ = self.claims.try_send(Claim::of(claims, key, now_ms));
             }
             return Err(why);
         }
@@ -105,13 +105,7 @@ impl Local {
         claimed_ms.retain(|session, _| own.seats.iter().any(|seat| seat.session == *session));
         entered?;
         let seat = own.seats.iter().find(|seat| seat.session == claims.session);
-        let claim = Claim {
-            account: key,
-            session: claims.session.clone(),
-            began_ms: seat.map_or(now_ms, |seat| seat.began_ms),
-            max: claims.sessions_max,
-            yields: claims.yields,
-        };
+        let claim = Claim::of(claims, key, seat.map_or(now_ms, |seat| seat.began_ms));
         if self.claims.try_send(claim).is_ok() {
             account.claimed_ms.insert(claims.session.clone(), now_ms);
         }

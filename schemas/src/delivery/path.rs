@@ -1,5 +1,7 @@
 //! The one form of a path. What is verified, looked up and fetched is the same string.
 
+use crate::object::is_plain_part;
+
 /// Longest path that is looked at.
 const CHARS_MAX: usize = 1024;
 /// Folders of what viewers may ask for.
@@ -29,12 +31,7 @@ pub fn canonical(path: &str) -> Result<&str, PathError> {
         return Err(PathError::NotPlain);
     }
     let mut parts = rest.split('/');
-    let is_plain = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-    };
-    if !parts.clone().all(is_plain) {
+    if !parts.clone().all(is_plain_part) {
         return Err(PathError::NotPlain);
     }
     if !parts.next().is_some_and(|root| ROOTS.contains(&root)) {
