@@ -46,6 +46,8 @@ pub struct EdgeConfig {
     pub region: Option<String>,
     /// Connections at once.
     pub connections: usize,
+    /// Connections at once of one address (IPv4) or /64 (IPv6); those of trusted proxies have no such bound.
+    pub connections_per_address: usize,
     /// File of the access log, `-` for standard output; unset, there is none.
     pub access_log: Option<PathBuf>,
     /// What is written of viewers' addresses.
@@ -70,6 +72,7 @@ impl Default for EdgeConfig {
             trusted_proxies: Vec::new(),
             region: None,
             connections: 8192,
+            connections_per_address: 1024,
             access_log: None,
             access_log_addresses: Addresses::default(),
         }

@@ -15,6 +15,7 @@ pub struct Metrics {
     requests: Counter<u64>,
     denials: Counter<u64>,
     bytes: Counter<u64>,
+    turned_away: Counter<u64>,
     fetches: Histogram<f64>,
     hedges: Counter<u64>,
     purges: Histogram<f64>,
@@ -35,6 +36,10 @@ impl Metrics {
                 .with_description("Requests that were refused, by why")
                 .build(),
             bytes: meter.u64_counter("framemill_edge_sent_bytes").with_description("Bytes of bodies").build(),
+            turned_away: meter
+                .u64_counter("framemill_edge_turned_away")
+                .with_description("Connections that were closed since their address had as many as it may")
+                .build(),
             fetches: meter
                 .f64_histogram("framemill_edge_fetch_seconds")
                 .with_description("How long origins took, by origin and whether they answered")
@@ -75,6 +80,11 @@ impl Metrics {
     /// A request was refused.
     pub fn denied(&self, reason: &'static str) {
         self.denials.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// A connection was closed since its address had as many as it may.
+    pub fn turned_away(&self) {
+        self.turned_away.add(1, &[]);
     }
 
     /// An origin answered, or did not.

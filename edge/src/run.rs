@@ -19,7 +19,7 @@ use crate::{
     clock::now_ms,
     config::EdgeConfig,
     fence::{Fence, Heard},
-    http::{self, AccessLog, Cors, Edge, Guard, Proxies, Tarpit},
+    http::{self, AccessLog, Certificate, Cors, Crowd, Edge, Guard, Proxies, Tarpit},
     metrics::Metrics,
     origin::Origins,
     purge::{Table, acknowledge, apply},
@@ -80,7 +80,8 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let proxies = Proxies::new(&config.trusted_proxies).map_err(|error| fault("trusted_proxies")(error.to_string()))?;
     let region = config.region.as_deref().map(str::parse::<Region>).transpose();
     let region = region.map_err(|error| fault("region")(error.to_string()))?;
-    let tls = config.tls.as_ref().map(http::acceptor).transpose().map_err(fault("tls"))?;
+    let certificate = config.tls.as_ref().map(Certificate::open).transpose().map_err(fault("tls"))?;
+    let tls = certificate.as_ref().map(Certificate::acceptor).transpose().map_err(fault("tls"))?;
     let open_log = |path: &PathBuf| AccessLog::open(path, config.access_log_addresses);
     let access_log = config.access_log.as_ref().map(open_log).transpose();
     let access_log = access_log.map_err(|error| fault("access_log")(error.to_string()))?;
@@ -121,7 +122,8 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
         proxies,
         tarpit: Tarpit::new(),
         shield_secret: config.shield_secret.clone(),
-        secure: tls.is_some(),
+        // TLS may end in front of it.
+        secure: tls.is_some() || config.url.as_ref().is_some_and(|url| url.starts_with("https://")),
         metrics,
         access_log,
     });
@@ -136,8 +138,12 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     tasks.spawn(follow_keys(queue.clone(), keyring, keys, stop.clone()));
     tasks.spawn(follow_revocations(queue.clone(), revocations, revoked, stop.clone()));
     tasks.spawn(sessions::run(queue, seats, claims, stop.clone()));
+    if let Some(certificate) = certificate {
+        tasks.spawn(certificate.renew(stop.clone()));
+    }
+    let crowd = Crowd::new(config.connections_per_address);
     tracing::info!(%address, %name, origins = config.origins.len(), tls = tls.is_some(), "the edge listens");
-    http::serve(edge, listener, tls, config.connections, shutdown.drain.clone()).await;
+    http::serve(edge, listener, tls, config.connections, crowd, shutdown.drain.clone()).await;
     cache.close().await;
     shutdown.stop.cancelled().await;
     tasks.join_all().await;

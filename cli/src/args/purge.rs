@@ -40,6 +40,11 @@ pub enum Look {
         #[arg(long)]
         report: bool,
     },
+    /// Purge the caches of others again that were given up
+    Retry {
+        /// Its id
+        id: String,
+    },
     /// List purges, newest first
     Ls {
         /// Only those in this state: running, completed

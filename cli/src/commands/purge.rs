@@ -44,6 +44,19 @@ pub async fn run(global: &Global, args: Purge) -> Result<(), CliError> {
                 report.examples.iter().for_each(|key| output::line(format!("in the store: {}", printable(key))));
                 let gone = if report.gone { "gone" } else { "not gone" };
                 output::line(format!("{gone}: {} objects are left in the store", report.objects_left));
+                for name in report.by_address {
+                    let what = "keeps what it fetched for a token in the path until that token ends";
+                    output::line(format!("{} {what}", printable(&name)));
+                }
+            }
+            Ok(())
+        }
+        Some(Look::Retry { id }) => {
+            let purge: PurgeView = client.post(&format!("{}/retry", path(&id))).await?;
+            if global.json {
+                output::json(&purge);
+            } else {
+                show(&purge);
             }
             Ok(())
         }
@@ -147,7 +160,7 @@ async fn watch(
     }
     Err(CliError::failed(format!("not forgotten by {}", missed.join(", ")))
         .at(format!("purge {}", accepted.id))
-        .mend("the lines above say why; mend that, and ask for the purge again"))
+        .mend("the lines above say why; mend that, and try `framemill purge retry` with its id"))
 }
 
 fn show(purge: &PurgeView) {

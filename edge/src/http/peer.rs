@@ -41,8 +41,17 @@ impl Proxies {
         viewer
     }
 
-    fn believes(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.holds(address))
+    /// Whether an address is a proxy's that is believed.
+    pub fn believes(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.holds(address.to_canonical()))
+    }
+}
+
+/// What one sender has for itself, as a number: an address of IPv4, and of IPv6, where it has many, their /64.
+pub fn network(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::Edge;
+use super::{Crowd, Edge};
 
 /// Longest a connection may take to send the head of its next request: an idle player comes back within a segment.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -42,6 +42,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     connections_max: usize,
+    crowd: Arc<Crowd>,
     shutdown: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
@@ -61,10 +62,17 @@ pub async fn serve(
                 continue;
             }
         };
+        // All viewers of a proxy come from its address.
+        let member = if edge.proxies.believes(peer.ip()) { None } else { Some(crowd.join(peer.ip())) };
+        if matches!(member, Some(None)) {
+            tracing::debug!("a connection was closed: its address has as many as it may");
+            edge.metrics.turned_away();
+            continue;
+        }
         let (edge, builder, tls) = (Arc::clone(&edge), Arc::clone(&builder), tls.clone());
         let watcher = connections.watcher();
         tokio::spawn(async move {
-            let _place = place;
+            let _held = (place, member);
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection keeps its delay");
             }

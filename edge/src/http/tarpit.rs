@@ -7,6 +7,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use super::peer::network;
+
 /// Counters, whatever the number of addresses; two that share one are slowed together.
 const COUNTERS: usize = 4096;
 /// Refusals of an address in one second that are answered at once.
@@ -35,14 +37,6 @@ impl Tarpit {
         };
         let before = self.counters[at].fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).unwrap_or(0);
         before & !0xffff == second && before & 0xffff >= REFUSALS_MAX
-    }
-}
-
-/// What one sender has many addresses of: a /64 of IPv6.
-fn network(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
     }
 }
 

@@ -23,19 +23,26 @@ use crate::{
 const CLAIMS_MAX: usize = 64;
 /// Times that a claim is tried when others change the record.
 const TRIES: usize = 8;
+/// How often accounts are forgotten that nobody asks for.
+const PRUNE: Duration = Duration::from_secs(30);
 /// Pause before a claim is given back that NATS does not answer: the next request would make it at once.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Claims and hears until it is stopped.
 pub async fn run(queue: Queue, local: Arc<Local>, claims: mpsc::Receiver<Claim>, stop: CancellationToken) {
-    tokio::join!(claim_all(&queue, &local, claims, &stop), hear(&queue, &local, &stop));
+    tokio::join!(claim_all(&queue, &local, claims, &stop), hear(&queue, &local, &stop), prune(&local, &stop));
+}
+
+async fn prune(local: &Local, stop: &CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(PRUNE)).await.is_some() {
+        local.prune(now_ms());
+    }
 }
 
 async fn claim_all(queue: &Queue, local: &Arc<Local>, mut claims: mpsc::Receiver<Claim>, stop: &CancellationToken) {
     let records: Records<Sessions> = queue.records(SESSIONS_BUCKET);
     let mut under_way = JoinSet::new();
     while let Some(Some(claim)) = stop.run_until_cancelled(claims.recv()).await {
-        local.prune(now_ms());
         if under_way.len() >= CLAIMS_MAX {
             under_way.join_next().await;
         }

@@ -8,7 +8,7 @@ use std::{
 use framemill_schemas::delivery::{Claims, NoSeat, SEAT_MS, Sessions, Yields, sessions_key};
 use tokio::sync::mpsc;
 
-/// Accounts that are known at once; beyond it new ones are let in without a limit, and counted.
+/// Accounts that are known at once; beyond it new ones are let in without a limit.
 const ACCOUNTS_MAX: usize = 200_000;
 /// How often a session that watches says so in its record, milliseconds: three times in the life of a seat.
 const REFRESH_MS: i64 = SEAT_MS / 3;
@@ -44,8 +44,6 @@ impl Claim {
 pub struct Local {
     accounts: Mutex<HashMap<String, Account>>,
     claims: mpsc::Sender<Claim>,
-    /// When what nobody asks for was last forgotten, Unix milliseconds.
-    pruned_ms: Mutex<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +62,7 @@ impl Local {
     /// None yet; and where claims come out.
     pub fn new() -> (Self, mpsc::Receiver<Claim>) {
         let (claims, taken) = mpsc::channel(CLAIMS_MAX);
-        (Self { accounts: Mutex::default(), claims, pruned_ms: Mutex::default() }, taken)
+        (Self { accounts: Mutex::default(), claims }, taken)
     }
 
     /// Lets a session in that has a seat or may get one.
@@ -75,10 +73,7 @@ impl Local {
         let key = sessions_key(&claims.tenant, &claims.account);
         let mut accounts = self.lock();
         if accounts.len() >= ACCOUNTS_MAX && !accounts.contains_key(&key) {
-            accounts.retain(|_, account| account.asked_ms.saturating_add(SEAT_MS) > now_ms);
-            if accounts.len() >= ACCOUNTS_MAX {
-                return Ok(());
-            }
+            return Ok(());
         }
         let account = accounts.entry(key.clone()).or_default();
         account.asked_ms = now_ms;
@@ -151,11 +146,6 @@ impl Local {
 
     /// Forgets accounts that nobody has asked for lately; their records know what was refused.
     pub fn prune(&self, now_ms: i64) {
-        let mut pruned_ms = self.pruned_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        if now_ms.saturating_sub(*pruned_ms) < REFRESH_MS {
-            return;
-        }
-        *pruned_ms = now_ms;
         self.lock().retain(|_, account| account.asked_ms.saturating_add(2 * SEAT_MS) > now_ms);
     }
 

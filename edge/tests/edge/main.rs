@@ -8,3 +8,4 @@ mod origins;
 mod purging;
 mod sessions;
 mod support;
+mod tls;

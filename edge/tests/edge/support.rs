@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use framemill_edge::{EdgeConfig, EdgeParts, Fence};
+use framemill_edge::{EdgeConfig, EdgeParts, Fence, TlsConfig};
 use framemill_queue::{NatsConfig, Queue};
 use framemill_schemas::{
     delivery::{
@@ -215,23 +215,33 @@ impl Farm {
         self.edge_with(name, EdgeConfig::default(), self.nats.port).await
     }
 
-    pub async fn edge_with(&self, name: &str, config: EdgeConfig, nats_port: u16) -> Edge {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = Shutdown::new();
+    /// Why an edge with such a configuration does not start.
+    pub async fn refused(&self, config: EdgeConfig) -> String {
+        let running = framemill_edge::run(self.parts("edge-1", config, self.nats.port).await);
+        timeout(WAIT_MAX, running).await.unwrap().unwrap_err().to_string()
+    }
+
+    async fn parts(&self, name: &str, config: EdgeConfig, nats_port: u16) -> EdgeParts {
         let queue = connect(nats_port).await;
-        let config = EdgeConfig { memory_mb: 32, ..config };
-        let parts = EdgeParts {
-            config,
+        EdgeParts {
+            config: EdgeConfig { memory_mb: 32, ..config },
             name: name.parse().unwrap(),
             s3: self.s3.clone(),
-            queue: queue.clone(),
             fence: Fence::new(queue.clone()),
-            listener,
-            shutdown: shutdown.clone(),
-        };
+            queue,
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            shutdown: Shutdown::new(),
+        }
+    }
+
+    pub async fn edge_with(&self, name: &str, config: EdgeConfig, nats_port: u16) -> Edge {
+        let parts = self.parts(name, config, nats_port).await;
+        let address = parts.listener.local_addr().unwrap();
+        let (queue, shutdown, is_tls) = (parts.queue.clone(), parts.shutdown.clone(), parts.config.tls.is_some());
         let running = tokio::spawn(async move { framemill_edge::run(parts).await.unwrap() });
-        let edge = Edge { address, queue, shutdown, running: Some(running), client: reqwest::Client::new() };
+        // Whoever looks at the certificate brings a client of its own.
+        let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+        let edge = Edge { address, is_tls, queue, shutdown, running: Some(running), client };
         // It knows the key, and may serve.
         let token = self.token(&claims(&["/live/acme/"]));
         eventually("the edge serves", async || {
@@ -259,6 +269,22 @@ fn signed(key: &SigningKey, claims: &Claims) -> String {
     path_form(&token).into_owned()
 }
 
+/// Makes a certificate for this machine in place of the one that is there.
+pub fn make_certificate(folder: &Path) -> TlsConfig {
+    let file = |name: &str| -> PathBuf { folder.join(name) };
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=edge", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(file("key.pem"))
+        .arg("-out")
+        .arg(file("certificate.pem"))
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    TlsConfig { certificate: file("certificate.pem"), key: file("key.pem") }
+}
+
 pub async fn connect(port: u16) -> Queue {
     let config = NatsConfig { url: format!("nats://127.0.0.1:{port}"), ..NatsConfig::default() };
     eventually("NATS answers", async || Queue::connect(&config).await.ok()).await
@@ -267,6 +293,7 @@ pub async fn connect(port: u16) -> Queue {
 /// An edge of this process.
 pub struct Edge {
     pub address: SocketAddr,
+    is_tls: bool,
     pub queue: Queue,
     shutdown: Shutdown,
     running: Option<tokio::task::JoinHandle<()>>,
@@ -282,7 +309,7 @@ impl Drop for Edge {
 
 impl Edge {
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http{}://{}{path}", if self.is_tls { "s" } else { "" }, self.address)
     }
 
     pub fn request(&self, path: &str) -> reqwest::RequestBuilder {

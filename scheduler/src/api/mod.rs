@@ -202,6 +202,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(purges::request, purges::list))
         .routes(routes!(purges::show))
         .routes(routes!(purges::report_one))
+        .routes(routes!(purges::retry))
         .routes(routes!(edges::list))
         .routes(routes!(edges::remove))
         .routes(routes!(preview::show))

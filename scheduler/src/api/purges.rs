@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     access::Caller,
-    ops::{PurgeParts, request_purge},
+    ops::{PurgeParts, request_purge, retry_purge},
     purges::{purges, report, shown, states},
     view::{PurgeEntry, View},
 };
@@ -165,6 +165,31 @@ pub async fn report_one(
     let entry = find(&state, &caller, &id).await?;
     let work = async move { report(&state.store, &state.view, entry).await };
     slow_answer(work).await
+}
+
+/// Have every cache that was given up for a purge purged again.
+#[utoipa::path(
+    post,
+    operation_id = "purges_retry",
+    path = "/v1/purges/{id}/retry",
+    tag = "purges",
+    params(("id" = PurgeId, Path)),
+    responses(
+        (status = 200, description = "They are waited for", body = PurgeView),
+        (status = 409, description = "None was given up", body = Problem, content_type = "application/problem+json"),
+        Problems,
+    )
+)]
+pub async fn retry(
+    State(state): State<ApiState>,
+    Operator(caller): Operator,
+    NamePath(id): NamePath,
+) -> Result<Json<PurgeView>, ApiError> {
+    let entry = find(&state, &caller, &id).await?;
+    retry_purge(&state.queue, entry.purge.id).await?;
+    let status = states(&state.queue).get(&entry.purge.id.to_string()).await?;
+    let status = status.map(|(status, revision)| (status.into(), revision));
+    Ok(Json(shown(&PurgeEntry { status, ..entry }, &state.view.edges())))
 }
 
 /// Half of the purges looks like all of them.

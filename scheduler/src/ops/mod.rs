@@ -32,7 +32,7 @@ pub use archive::{ArchiveParts, archive, check_kept};
 pub use cancel::{cancel, stop_jobs};
 pub use check::{CheckParts, check, open as open_check};
 pub use drop_dead::drop_dead;
-pub use purge::{PurgeParts, request_purge};
+pub use purge::{PurgeParts, request_purge, retry_purge};
 pub(crate) use redrive::job_event;
 pub use redrive::{may_redrive, redrive};
 pub use remove::remove;

@@ -1,8 +1,8 @@
-//! `POST /v1/purges`.
+//! `POST /v1/purges`, and its `retry`.
 
 use framemill_queue::{Queue, RecordError};
 use framemill_schemas::{
-    delivery::{PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeRequest, TAGS_MAX, check_tag},
+    delivery::{PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeRequest, PurgeStatus, TAGS_MAX, check_tag},
     field_error::FieldError,
     ids::{AssetId, Tenant},
 };
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{OpError, now_ms};
 use crate::{
     access::Caller,
-    purges::{Owner, owner_of, purges},
+    purges::{Owner, again, owner_of, purges, states},
     view::View,
 };
 
@@ -75,6 +75,24 @@ async fn write(queue: &Queue, purge: Purge) -> Result<Requested, OpError> {
             Some(_) => Err(OpError::OtherBody),
             None => Err(OpError::Conflict("the Idempotency-Key has just expired; send the request again".to_owned())),
         },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Has every cache that was given up purged again.
+/// Guards: there is one, and the purge is known to every edge or on its way there.
+pub async fn retry_purge(queue: &Queue, id: PurgeId) -> Result<(), OpError> {
+    let (records, key) = (states(queue), id.to_string());
+    let found: Option<(PurgeStatus, u64)> = records.get(&key).await?;
+    let Some((next, revision)) = found.and_then(|(status, revision)| Some((again(&status)?, revision))) else {
+        let text = "no cache was given up for this purge; `purge show` says what each answered";
+        return Err(OpError::Conflict(text.to_owned()));
+    };
+    match records.update(&key, &next, revision).await {
+        Ok(_) => Ok(()),
+        Err(RecordError::Fenced) => {
+            Err(OpError::Conflict("the purge has just changed; send the request again".to_owned()))
+        }
         Err(error) => Err(error.into()),
     }
 }

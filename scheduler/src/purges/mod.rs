@@ -32,7 +32,7 @@ pub(crate) use causes::{of_asset, of_channel, of_collected, of_mended};
 pub(crate) use owner::{Owner, owner_of, prefix_of};
 pub(crate) use progress::{Facts, next, waiting};
 pub(crate) use report::{report, shown};
-pub(crate) use round::{Outcome, give_up, is_due, plan, settle};
+pub(crate) use round::{Outcome, again, give_up, is_due, plan, settle};
 pub(crate) use send::Sender;
 
 use crate::view::View;

@@ -8,6 +8,8 @@ use framemill_storage::{Store, StoreError};
 use super::{prefix_of, waiting};
 use crate::view::{Edges, PurgeEntry, View};
 
+/// Kinds of caches that know addresses and no tags.
+const BY_ADDRESS: [&str; 2] = ["nginx/", "cloudfront/"];
 /// Objects that a report names.
 const EXAMPLES_MAX: usize = 10;
 
@@ -48,7 +50,9 @@ pub(crate) async fn report(store: &Store, view: &View, entry: PurgeEntry) -> Res
     let purge = shown(&view.purge(entry.purge.id).unwrap_or(entry), &view.edges());
     let confirmed = purge.adapters.iter().all(|adapter| adapter.state == AdapterState::Completed);
     let gone = objects_left == 0 && confirmed && purge.state == PurgeState::Completed;
-    Ok(PurgeReport { purge, gone, objects_left, examples })
+    let names = purge.adapters.iter().map(|adapter| adapter.name.clone());
+    let by_address = names.filter(|name| BY_ADDRESS.iter().any(|kind| name.starts_with(kind))).collect();
+    Ok(PurgeReport { purge, gone, objects_left, examples, by_address })
 }
 
 /// Objects in the store that have one of a purge's tags, and the first of them.

@@ -131,6 +131,17 @@ pub(crate) fn settle(
     Some(status)
 }
 
+/// Takes a status; returns it with every cache that was given up waited for again.
+pub(crate) fn again(status: &PurgeStatus) -> Option<PurgeStatus> {
+    let mut status = status.clone();
+    let failed: Vec<_> = status.adapters.iter_mut().filter(|adapter| adapter.state == AdapterState::Failed).collect();
+    if failed.is_empty() {
+        return None;
+    }
+    failed.into_iter().for_each(|adapter| adapter.state = AdapterState::Waiting);
+    Some(status)
+}
+
 /// Takes a status; returns it with every cache given up that it waits for and that is not purged any more.
 pub(crate) fn give_up(purge: &Purge, status: &PurgeStatus, known: &[String], now_ms: i64) -> Option<PurgeStatus> {
     let gone = |adapter: &&AdapterStatus| adapter.state == AdapterState::Waiting && !known.contains(&adapter.name);

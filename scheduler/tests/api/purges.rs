@@ -1,6 +1,7 @@
 //! Purges from the request to the last acknowledgement, with edges that follow the bucket as real ones do.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -13,7 +14,8 @@ use framemill_scheduler::{
 use framemill_schemas::{
     api::{AccessRole, Page},
     delivery::{
-        AdapterState, EDGE_VERSION, EdgeRecord, EdgeView, Purge, PurgeAccepted, PurgeReport, PurgeState, PurgeView,
+        AdapterState, AdapterStatus, EDGE_VERSION, EdgeRecord, EdgeView, Purge, PurgeAccepted, PurgeReport, PurgeState,
+        PurgeView,
     },
     event::Event,
     ids::NodeId,
@@ -241,6 +243,10 @@ async fn a_report_says_when_it_is_gone() {
     assert_eq!((found.gone, found.objects_left), (true, 0));
 }
 
+async fn show_adapters(farm: &Farm, accepted: &PurgeAccepted) -> BTreeMap<String, AdapterStatus> {
+    show(farm, accepted).await.adapters.into_iter().map(|adapter| (adapter.name.clone(), adapter)).collect()
+}
+
 /// A cache of somebody else that answers with `status`, and keeps what it is asked.
 async fn other(status: u16) -> (String, Arc<Mutex<Vec<String>>>) {
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -273,9 +279,8 @@ async fn caches_of_others_are_purged_after_the_edges_and_hold_nothing_up() {
     farm.until("every cache has answered", settled).await;
     let shown = show(&farm, &accepted).await;
     assert_eq!((shown.state, shown.acknowledged), (PurgeState::Completed, 2));
-    let states: std::collections::BTreeMap<_, _> =
-        shown.adapters.iter().map(|adapter| (adapter.name.clone(), adapter)).collect();
-    let of = |kind: &str, url: &str| states[&format!("{kind}/{}", url.trim_start_matches("http://"))];
+    let states = show_adapters(&farm, &accepted).await;
+    let of = |kind: &str, url: &str| &states[&format!("{kind}/{}", url.trim_start_matches("http://"))];
     assert_eq!((of("varnish", &good).state, of("varnish", &good).requests), (AdapterState::Completed, 1));
     assert_eq!(*asked.lock().unwrap(), ["channel:acme/news object:live/acme/news/master.m3u8"]);
     let failed = of("varnish", &bad);
@@ -294,6 +299,14 @@ async fn caches_of_others_are_purged_after_the_edges_and_hold_nothing_up() {
     assert_eq!(kinds, ["purge.completed", "purge.failed", "purge.requested"]);
     let reason = told.iter().find_map(|event| event.data.reason.clone()).unwrap();
     assert!(reason.contains("varnish/") && reason.contains("403 said so"), "{reason}");
+
+    // Mended or not, one that was given up can be asked again, and nobody else is.
+    let retried = farm.request(Method::POST, &format!("/v1/purges/{}/retry", accepted.id)).send().await.unwrap();
+    assert_eq!(retried.status(), 200);
+    farm.until("every cache has answered again", settled).await;
+    let adapters = show_adapters(&farm, &accepted).await;
+    let requests = |url: &str| adapters[&format!("varnish/{}", url.trim_start_matches("http://"))].requests;
+    assert_eq!((requests(&good), requests(&bad)), (1, 2));
 
     // An edge that is away holds caches up for a while only; once it is forgotten they are purged again.
     let away = EdgeRecord { edge: "edge-away".parse().unwrap(), ..farm.view.edges().values().next().unwrap().clone() };

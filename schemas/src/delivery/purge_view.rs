@@ -72,6 +72,10 @@ pub struct PurgeReport {
     pub objects_left: u64,
     /// The first of them.
     pub examples: Vec<String>,
+    /// Caches of others that find an object by its address alone: what one of them fetched for a token in the path stays
+    /// there until that token ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_address: Vec<String>,
 }
 
 /// An edge as it is shown.
