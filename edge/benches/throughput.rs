@@ -1,6 +1,7 @@
 //! How fast an edge serves out of its cache, beside nginx with `secure_link` on the same files, in turn in one run, in the
 //! clear and over TLS: `cargo bench -p framemill-edge --bench throughput`. Needs nginx, wrk and openssl, and h2load
-//! (Debian: nghttp2-client) for HTTP/2. Prints figures and judges nothing.
+//! (Debian: nghttp2-client) for HTTP/2. Prints figures and judges nothing. A word behind `--` (`segment`, `TLS`, `forged`)
+//! chooses what is run.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[allow(dead_code)]
@@ -49,15 +50,26 @@ async fn main() {
     let safe_edge = farm.edge_with("edge-2", safe, farm.nats.port).await;
     let nginx = nginx(farm.path(), &playlist[..1200], &tls).await;
     println!("{:36} {:>12} {:>12} {:>10}", "", "requests/s", "MB/s", "p99 ms");
+    let chosen = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let is_chosen = |what: &str| what.contains(&chosen);
     for (what, key) in [("playlist of 1.2 KB", PLAYLIST), ("segment of 500 KB", SEGMENT)] {
         let ours = format!("/t/{}/{key}", token(&farm, 0));
         let theirs = format!("/{key}{}", secure(key));
         let (plain, safe) = (format!("http://127.0.0.1:{}", nginx.plain), format!("https://127.0.0.1:{}", nginx.safe));
-        compare(what, &format!("{plain}{theirs}"), &edge.url(&ours)).await;
-        compare(&format!("{what}, TLS"), &format!("{safe}{theirs}"), &safe_edge.url(&ours)).await;
-        http2(what, &format!("{safe}{theirs}"), &safe_edge.url(&ours)).await;
+        if is_chosen(what) {
+            compare(what, &format!("{plain}{theirs}"), &edge.url(&ours)).await;
+        }
+        let (over_tls, over_http2) = (format!("{what}, TLS"), format!("{what}, HTTP/2"));
+        if is_chosen(&over_tls) {
+            compare(&over_tls, &format!("{safe}{theirs}"), &safe_edge.url(&ours)).await;
+        }
+        if is_chosen(&over_http2) {
+            http2(&over_http2, &format!("{safe}{theirs}"), &safe_edge.url(&ours)).await;
+        }
     }
-    flood(&farm).await;
+    if is_chosen("forged tokens") {
+        flood(&farm).await;
+    }
     drop(nginx);
 }
 
@@ -94,7 +106,7 @@ async fn http2(what: &str, theirs: &str, ours: &str) {
         }
     }
     let (them, us) = (middle(them), middle(us));
-    println!("{what}, HTTP/2: nginx {them:.0} a second, edge {us:.0}: {:.2}", us / them);
+    println!("{what}: nginx {them:.0} a second, edge {us:.0}: {:.2}", us / them);
 }
 
 fn middle(mut figures: Vec<f64>) -> f64 {
