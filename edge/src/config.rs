@@ -6,7 +6,7 @@ use framemill_schemas::ids::Zone;
 use framemill_storage::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::http::Addresses;
+use crate::{http::Addresses, origin::OriginOrder};
 
 /// The origin that is the store of the section `s3`.
 pub const STORE: &str = "s3";
@@ -30,6 +30,8 @@ pub struct EdgeConfig {
     /// Where objects come from, the best first: [`STORE`], the `http(s)://` address of a web server with the same layout, or
     /// `edge+https://...` of another edge.
     pub origins: Vec<String>,
+    /// What decides among origins that are equally well.
+    pub origin_order: OriginOrder,
     /// What edges show to each other; unset, none may ask this one for objects.
     pub shield_secret: Option<Secret>,
     /// Memory for objects, megabytes.
@@ -64,6 +66,7 @@ impl Default for EdgeConfig {
             zone: None,
             tls: None,
             origins: vec![STORE.to_owned()],
+            origin_order: OriginOrder::default(),
             shield_secret: None,
             memory_mb: 256,
             disk: None,

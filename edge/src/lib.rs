@@ -20,4 +20,5 @@ mod sessions;
 
 pub use config::{EdgeConfig, STORE, TlsConfig};
 pub use fence::Fence;
+pub use origin::OriginOrder;
 pub use run::{EdgeError, EdgeParts, run};

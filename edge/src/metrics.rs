@@ -7,7 +7,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
-use crate::sessions::Local;
+use crate::{origin::Origins, sessions::Local};
 
 /// What is counted.
 #[derive(Debug)]
@@ -66,6 +66,30 @@ impl Metrics {
             .with_callback(move |observer| {
                 if let Some(seats) = seats.upgrade() {
                     observer.observe(seats.count() as u64, &[]);
+                }
+            })
+            .build();
+    }
+
+    /// Tells how origins are, whenever it is asked for.
+    pub fn watch_origins(&self, origins: &Arc<Origins>) {
+        let meter = framemill_telemetry::meter("edge");
+        let (of_health, of_channels) = (Arc::downgrade(origins), Arc::downgrade(origins));
+        meter
+            .u64_observable_gauge("framemill_edge_origin_healthy")
+            .with_description("1 while an origin answers and no other one is better for most channels, by origin")
+            .with_callback(move |observer| {
+                for told in of_health.upgrade().iter().flat_map(|origins| origins.told()) {
+                    observer.observe(u64::from(told.healthy), &[KeyValue::new("origin", told.name)]);
+                }
+            })
+            .build();
+        meter
+            .u64_observable_gauge("framemill_edge_origin_sick_channels")
+            .with_description("Channels in use that another origin is better for, by origin")
+            .with_callback(move |observer| {
+                for told in of_channels.upgrade().iter().flat_map(|origins| origins.told()) {
+                    observer.observe(told.sick_channels as u64, &[KeyValue::new("origin", told.name)]);
                 }
             })
             .build();

@@ -21,7 +21,7 @@ use crate::{
     fence::{Fence, Heard},
     http::{self, AccessLog, Certificate, Cors, Crowd, Edge, Guard, Proxies, Tarpit},
     metrics::Metrics,
-    origin::Origins,
+    origin::{self, Origins},
     purge::{Table, acknowledge, apply},
     sessions,
 };
@@ -96,7 +96,9 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let (seats, claims) = sessions::Local::new();
     let seats = Arc::new(seats);
     metrics.watch_sessions(&seats);
-    let cache = Arc::new(Cache::new(shelf, Arc::new(origins), Arc::clone(&table), Arc::clone(&metrics)));
+    let origins = Arc::new(origins);
+    metrics.watch_origins(&origins);
+    let cache = Arc::new(Cache::new(shelf, Arc::clone(&origins), Arc::clone(&table), Arc::clone(&metrics)));
     let own = EdgeRecord {
         v: EDGE_VERSION,
         edge: name.clone(),
@@ -137,6 +139,7 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     tasks.spawn(acknowledge(queue.clone(), table, own, stop.clone()));
     tasks.spawn(follow_keys(queue.clone(), keyring, keys, stop.clone()));
     tasks.spawn(follow_revocations(queue.clone(), revocations, revoked, stop.clone()));
+    tasks.spawn(origin::probe(origins, stop.clone()));
     tasks.spawn(sessions::run(queue, seats, claims, stop.clone()));
     if let Some(certificate) = certificate {
         tasks.spawn(certificate.renew(stop.clone()));

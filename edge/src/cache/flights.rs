@@ -11,13 +11,13 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
-use super::{Age, Entry, Shelf};
+use super::{Age, Arriving, Entry, Object, Shelf};
 use crate::{
     clock::now_ms,
     metrics::Metrics,
-    origin::{FetchError, Origins},
+    origin::{FetchError, Fetched, Origins},
     purge::Table,
 };
 
@@ -40,8 +40,17 @@ pub enum Served {
 pub struct Answer {
     /// What is there, or that nothing is.
     pub entry: Entry,
+    /// The bytes of its object, while they come: the object in the entry has none then.
+    pub arriving: Option<Arc<Arriving>>,
     /// Where it came from.
     pub served: Served,
+}
+
+impl Answer {
+    /// What was kept.
+    pub const fn kept(entry: Entry, served: Served) -> Self {
+        Self { entry, arriving: None, served }
+    }
 }
 
 /// The cache in front of the origins.
@@ -59,7 +68,21 @@ struct Flight {
     place: u64,
     /// When it began, Unix milliseconds.
     began_ms: i64,
-    landed: Shared<BoxFuture<'static, Result<Entry, FetchError>>>,
+    seen: Shared<BoxFuture<'static, Result<Seen, FetchError>>>,
+}
+
+/// What a flight has brought once there is something to show.
+#[derive(Clone)]
+struct Seen {
+    entry: Entry,
+    /// Its object's bytes, when they are still to come.
+    arriving: Option<Arc<Arriving>>,
+}
+
+impl Seen {
+    fn answer(self) -> Answer {
+        Answer { entry: self.entry, arriving: self.arriving, served: Served::Miss }
+    }
 }
 
 impl Cache {
@@ -75,22 +98,22 @@ impl Cache {
     pub async fn get(self: &Arc<Self>, key: &str) -> Result<Answer, FetchError> {
         let mut spare = None;
         if let Some(entry) = self.usable(key, self.shelf.in_memory(key), &mut spare) {
-            return Ok(Answer { entry, served: Served::Hit });
+            return Ok(Answer::kept(entry, Served::Hit));
         }
         if spare.is_none()
             && let Some(entry) = self.usable(key, self.shelf.on_disk(key).await, &mut spare)
         {
-            return Ok(Answer { entry, served: Served::Hit });
+            return Ok(Answer::kept(entry, Served::Hit));
         }
-        let landed = match self.board(key) {
-            Boarded::Landed(entry) => return Ok(Answer { entry, served: Served::Hit }),
-            Boarded::Flying(landed) => landed,
+        let seen = match self.board(key) {
+            Boarded::Landed(entry) => return Ok(Answer::kept(entry, Served::Hit)),
+            Boarded::Flying(seen) => seen,
         };
-        let Some(entry) = spare else { return landed.await.map(|entry| Answer { entry, served: Served::Miss }) };
+        let Some(entry) = spare else { return seen.await.map(Seen::answer) };
         // An origin that hangs is no better than one that fails: the fetch goes on, the viewer does not wait for it.
-        match timeout(SPARE_MAX, landed).await {
-            Ok(Ok(entry)) => Ok(Answer { entry, served: Served::Miss }),
-            _ => Ok(Answer { entry, served: Served::Stale }),
+        match timeout(SPARE_MAX, seen).await {
+            Ok(Ok(seen)) => Ok(seen.answer()),
+            _ => Ok(Answer::kept(entry, Served::Stale)),
         }
     }
 
@@ -116,35 +139,62 @@ impl Cache {
         }
         let is_good = |flight: &&Flight| self.table.is_good(key, flight.place, flight.began_ms);
         if let Some(flight) = flights.get(key).filter(is_good) {
-            return Boarded::Flying(flight.landed.clone());
+            return Boarded::Flying(flight.seen.clone());
         }
         let (cache, name) = (Arc::clone(self), key.to_owned());
         let (place, began_ms) = (self.table.place(), now_ms());
+        let (tell, told) = oneshot::channel();
         // A task of its own: whoever asked first may go away, and the others still wait.
-        let fetched = tokio::spawn(async move {
-            let _landing = Landing { cache: &cache, key: &name, place };
-            cache.fetch(&name, place, began_ms).await
+        tokio::spawn(async move {
+            let landing = Landing { cache: &cache, key: &name, place };
+            cache.fly(landing, began_ms, tell).await;
         });
-        let landed = async move { fetched.await.unwrap_or(Err(FetchError::Broken)) }.boxed().shared();
-        flights.insert(key.to_owned(), Flight { place, began_ms, landed: landed.clone() });
-        Boarded::Flying(landed)
+        let seen = async move { told.await.unwrap_or(Err(FetchError::Broken)) }.boxed().shared();
+        flights.insert(key.to_owned(), Flight { place, began_ms, seen: seen.clone() });
+        Boarded::Flying(seen)
     }
 
-    async fn fetch(&self, key: &str, place: u64, began_ms: i64) -> Result<Entry, FetchError> {
-        let fetched = self.origins.fetch(key, place, &self.metrics).await;
+    /// One flight from its beginning to its end; tells what there is as soon as there is something to show.
+    async fn fly(&self, landing: Landing<'_>, began_ms: i64, tell: oneshot::Sender<Result<Seen, FetchError>>) {
+        let (key, place) = (landing.key, landing.place);
         // What another cache kept for a while is as old as it says.
-        let entry = fetched.map(|object| {
+        let entry = |object: Option<Object>| {
             let age_ms = object.as_ref().map_or(0, |object| i64::from(object.age_s) * 1000);
             Entry::new(object, place, began_ms.saturating_sub(age_ms))
-        });
+        };
+        let whole = match self.origins.fetch(key, place, &self.metrics).await {
+            Ok(Some(Fetched::Begun(flow))) => {
+                let (arriving, mut pouring) = Arriving::new(flow.size());
+                let head = flow.head().clone();
+                // Nobody may be waiting any more; the next one who comes will be glad of it.
+                tell.send(Ok(Seen { entry: entry(Some(head.clone())), arriving: Some(arriving) })).ok();
+                if !flow.pour(key, place, &mut pouring, &self.metrics).await {
+                    // Before those who read are told: whoever asks again gets another flight.
+                    drop(landing);
+                    return;
+                }
+                if let Some(body) = pouring.end() {
+                    self.keep(key, &entry(Some(Object { body, ..head })));
+                }
+                return;
+            }
+            Ok(Some(Fetched::Whole(object))) => Ok(entry(Some(object))),
+            Ok(None) => Ok(entry(None)),
+            Err(error) => Err(error),
+        };
+        if let Ok(entry) = &whole {
+            self.keep(key, entry);
+        }
+        drop(landing);
+        tell.send(whole.map(|entry| Seen { entry, arriving: None })).ok();
+    }
+
+    fn keep(&self, key: &str, entry: &Entry) {
         // One that began later may have landed already.
-        let newer = |there: Entry| there.place() > place;
-        if let Ok(entry) = &entry
-            && !self.shelf.in_memory(key).is_some_and(newer)
-        {
+        let newer = |there: Entry| there.place() > entry.place();
+        if !self.shelf.in_memory(key).is_some_and(newer) {
             self.shelf.put(key, entry.clone());
         }
-        entry
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<String, Flight>> {
@@ -176,5 +226,5 @@ impl Drop for Landing<'_> {
 
 enum Boarded {
     Landed(Entry),
-    Flying(Shared<BoxFuture<'static, Result<Entry, FetchError>>>),
+    Flying(Shared<BoxFuture<'static, Result<Seen, FetchError>>>),
 }

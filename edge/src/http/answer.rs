@@ -2,17 +2,14 @@
 
 use bytes::Bytes;
 use framemill_storage::range::{Part, part};
-use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
 };
 
 use super::asked::Carriage;
+pub use super::body::Body;
 use crate::cache::{Answer, Object};
-
-/// What everything is answered with.
-pub type Body = Full<Bytes>;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -39,24 +36,29 @@ pub fn object(
     let packed = found.gzip.as_ref().filter(|_| takes_gzip(headers));
     let body = packed.unwrap_or(&found.body);
     let etag = if packed.is_some() { format!("\"{}-gzip\"", found.etag) } else { format!("\"{}\"", found.etag) };
-    let size = body.len() as u64;
+    let size = answer.arriving.as_ref().map_or(body.len(), |arriving| arriving.size()) as u64;
     // A range of a HEAD is ignored (RFC 9110, clause 14.2).
     let wanted = match part(headers, size, &etag) {
         Part::Bytes(_) | Part::Outside if method == Method::HEAD => Part::Whole,
         wanted => wanted,
     };
     let (status, sent, range) = match wanted {
-        Part::NotModified => (StatusCode::NOT_MODIFIED, Bytes::new(), None),
-        Part::Whole => (StatusCode::OK, body.clone(), None),
+        Part::NotModified => (StatusCode::NOT_MODIFIED, 0..0, None),
+        Part::Whole => (StatusCode::OK, 0..size, None),
         Part::Bytes(bytes) => {
             let shown = format!("bytes {}-{}/{size}", bytes.start, bytes.end - 1);
-            let at = |offset| usize::try_from(offset).expect("the body is in memory");
-            (StatusCode::PARTIAL_CONTENT, body.slice(at(bytes.start)..at(bytes.end)), Some(shown))
+            (StatusCode::PARTIAL_CONTENT, bytes, Some(shown))
         }
-        Part::Outside => (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new(), Some(format!("bytes */{size}"))),
+        Part::Outside => (StatusCode::RANGE_NOT_SATISFIABLE, 0..0, Some(format!("bytes */{size}"))),
     };
+    let at = |offset| usize::try_from(offset).expect("the body has its place in memory");
+    let sent = at(sent.start)..at(sent.end);
     let length = sent.len();
-    let mut response = Response::new(Full::new(if method == Method::HEAD { Bytes::new() } else { sent }));
+    let mut response = Response::new(match &answer.arriving {
+        _ if method == Method::HEAD => Body::default(),
+        Some(arriving) => Body::arriving(arriving, sent),
+        None => Body::from(body.slice(sent)),
+    });
     *response.status_mut() = status;
     let out = response.headers_mut();
     if status != StatusCode::NOT_MODIFIED {
@@ -129,7 +131,7 @@ pub fn problem(status: StatusCode, reason: &'static str, title: &'static str) ->
         "{{\"type\":\"urn:framemill:problem:edge\",\"status\":{},\"title\":\"{title}\",\"reason\":\"{reason}\"}}\n",
         status.as_u16()
     );
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(Body::from(Bytes::from(body)));
     *response.status_mut() = status;
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, PROBLEM);
@@ -185,7 +187,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, value.parse().unwrap());
         }
-        let answer = Answer { entry: Entry::new(Some(found.clone()), 0, 0), served: Served::Hit };
+        let answer = Answer::kept(Entry::new(Some(found.clone()), 0, 0), Served::Hit);
         let response = object(method, &headers, found, &answer, 0, terms);
         (response.status().as_u16(), response.headers().clone())
     }

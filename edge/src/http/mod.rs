@@ -3,6 +3,7 @@
 mod access_log;
 mod answer;
 mod asked;
+mod body;
 mod cors;
 mod crowd;
 mod guard;

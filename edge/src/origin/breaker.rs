@@ -55,6 +55,14 @@ impl Breaker {
         true
     }
 
+    /// Takes that it answered nobody's request, but a look at how it is: it counts from zero again, and no time is told
+    /// from that, since what is looked at is small.
+    pub const fn lives(&mut self, now_ms: i64) {
+        if self.admits(now_ms) {
+            (self.failures, self.open_ms, self.open_until_ms) = (0, 0, 0);
+        }
+    }
+
     /// After how long another origin is asked as well: when 95 of 100 answers would have come.
     pub fn hedge_ms(&self) -> i64 {
         if self.answers_ms.len() < SAMPLES / 2 {
@@ -84,6 +92,18 @@ mod tests {
         assert!(breaker.admits(3000 + OPEN_MS_MAX) && !breaker.admits(2999 + OPEN_MS_MAX));
         breaker.answered(5);
         assert!(breaker.admits(3000) && !breaker.failed(3000));
+    }
+
+    #[test]
+    fn a_look_that_succeeds_ends_no_time_alone_and_forgets_what_was_before_it() {
+        let mut breaker = Breaker::default();
+        assert!(!breaker.failed(0) && !breaker.failed(0) && breaker.failed(0));
+        breaker.lives(999);
+        assert!(!breaker.admits(999));
+        breaker.lives(1000);
+        assert!(!breaker.failed(1000) && !breaker.failed(1000) && breaker.failed(1000));
+        // As long as the first time.
+        assert!(breaker.admits(2000));
     }
 
     #[test]

@@ -21,11 +21,10 @@ const GZIP_BYTES_MIN: usize = 256;
 
 /// Takes what an origin sent; returns what is kept. `cache_control` is the origin's.
 pub fn object(key: &str, body: Bytes, etag: String, cache_control: &str) -> Object {
-    let is_text = key.ends_with(".m3u8") || key.ends_with(".mpd");
     let immutable = cache_control.split(',').any(|word| word.trim() == "immutable");
     let told_s = cache_control.split(',').find_map(|word| word.trim().strip_prefix("max-age=")?.parse::<u32>().ok());
     Object {
-        gzip: is_text.then(|| gzip(&body)).flatten(),
+        gzip: is_text(key).then(|| gzip(&body)).flatten(),
         content_type: content_type(key).to_owned(),
         etag,
         max_age_s: if immutable { told_s.unwrap_or(u32::MAX) } else { told_s.unwrap_or(FRESH_S).min(FRESH_S_MAX) },
@@ -37,6 +36,11 @@ pub fn object(key: &str, body: Bytes, etag: String, cache_control: &str) -> Obje
         age_s: 0,
         body,
     }
+}
+
+/// Whether what is under a key is a playlist or a manifest: small, and soon another.
+pub fn is_text(key: &str) -> bool {
+    key.ends_with(".m3u8") || key.ends_with(".mpd")
 }
 
 /// The target duration of a media playlist (RFC 8216, clause 4.3.3.1).

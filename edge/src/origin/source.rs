@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use framemill_storage::{S3Config, Secret, Store, StoreError};
+use futures_util::StreamExt;
 use reqwest::{StatusCode, header};
 
 use super::kept;
@@ -17,7 +18,7 @@ pub const SHIELD_HEADER: &str = "framemill-shield";
 /// What stands before the address of an origin that is an edge.
 const EDGE: &str = "edge+";
 /// Largest object.
-const OBJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(super) const OBJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Longest time to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// Longest silence.
@@ -101,10 +102,7 @@ impl Source {
                 Err(error) => Err(error.to_string()),
             },
             Self::Http { url, client, secret } => {
-                let mut request = client.get(format!("{url}/{key}")).header(PURGED_HEADER, place);
-                if let Some(secret) = secret {
-                    request = request.header(SHIELD_HEADER, secret.clone());
-                }
+                let request = get(client, url, key, secret.as_ref()).header(PURGED_HEADER, place);
                 let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
                 match answer.status() {
                     StatusCode::OK => read(key, answer).await.map(Some),
@@ -114,17 +112,80 @@ impl Source {
             }
         }
     }
+
+    /// The first bytes of an object, as many as there are and at most `bytes`; `None` when there is none.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words without secrets.
+    pub async fn first(&self, key: &str, bytes: usize) -> Result<Option<Vec<u8>>, String> {
+        let mut first = Vec::new();
+        match self {
+            Self::S3(store) => match store.get_stream(None, key, Some(0..bytes as u64)).await {
+                Ok(Some(mut found)) => {
+                    while let Some(part) = found.stream.next().await {
+                        first.extend_from_slice(&part.map_err(|error| error.to_string())?);
+                    }
+                }
+                Ok(None) | Err(StoreError::BadKey { .. }) => return Ok(None),
+                // It has none at all.
+                Err(StoreError::Range { .. }) => {}
+                Err(error) => return Err(error.to_string()),
+            },
+            Self::Http { url, client, secret } => {
+                let range = format!("bytes=0-{}", bytes.saturating_sub(1));
+                let request = get(client, url, key, secret.as_ref()).header(header::RANGE, range);
+                let mut answer = request.send().await.map_err(|error| error.without_url().to_string())?;
+                match answer.status() {
+                    StatusCode::OK | StatusCode::PARTIAL_CONTENT => {
+                        // One that knows no ranges sends it all, and is not listened to for longer.
+                        while first.len() < bytes
+                            && let Some(part) = answer.chunk().await.map_err(|error| error.without_url().to_string())?
+                        {
+                            first.extend_from_slice(&part);
+                        }
+                    }
+                    StatusCode::RANGE_NOT_SATISFIABLE => {}
+                    StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
+                    status => return Err(format!("it answered {status}")),
+                }
+            }
+        }
+        first.truncate(bytes);
+        Ok(Some(first))
+    }
 }
 
-async fn read(key: &str, mut answer: reqwest::Response) -> Result<Object, String> {
+/// A request for an object of a web server.
+pub(super) fn get(
+    client: &reqwest::Client,
+    url: &str,
+    key: &str,
+    secret: Option<&header::HeaderValue>,
+) -> reqwest::RequestBuilder {
+    let request = client.get(format!("{url}/{key}"));
+    match secret {
+        Some(secret) => request.header(SHIELD_HEADER, secret.clone()),
+        None => request,
+    }
+}
+
+/// A header of an answer; empty when it is not there.
+pub(super) fn text(answer: &reqwest::Response, name: header::HeaderName) -> String {
+    answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// The entity tag of an answer, without quotes.
+pub(super) fn etag(answer: &reqwest::Response) -> String {
+    text(answer, header::ETAG).trim_start_matches("W/").trim_matches('"').to_owned()
+}
+
+pub(super) async fn read(key: &str, mut answer: reqwest::Response) -> Result<Object, String> {
     let length = answer.content_length();
     if length.is_some_and(|length| length > OBJECT_BYTES_MAX) {
         return Err(format!("the object is over {OBJECT_BYTES_MAX} bytes"));
     }
-    let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let etag = text(header::ETAG).trim_start_matches("W/").trim_matches('"').to_owned();
-    let cache_control = text(header::CACHE_CONTROL);
-    let age_s = text(header::AGE).parse().unwrap_or(0);
+    let (etag, cache_control) = (etag(&answer), text(&answer, header::CACHE_CONTROL));
+    let age_s = text(&answer, header::AGE).parse().unwrap_or(0);
     let mut body = BytesMut::with_capacity(usize::try_from(length.unwrap_or(0)).unwrap_or(0));
     while let Some(part) = answer.chunk().await.map_err(|error| error.without_url().to_string())? {
         if (body.len() + part.len()) as u64 > OBJECT_BYTES_MAX {

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod admission;
+mod arriving;
 mod caching;
 mod fronts;
+mod health;
 mod origins;
 mod purging;
 mod sessions;

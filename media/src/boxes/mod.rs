@@ -9,6 +9,7 @@ mod codec;
 mod fragment;
 mod init;
 mod restamp;
+mod start;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -16,6 +17,7 @@ mod walk;
 pub use fragment::{SegmentFacts, read_segment};
 pub use init::{InitFacts, TrackKind, read_init};
 pub use restamp::restamp;
+pub use start::check_start;
 
 pub(crate) use fragment::{Fragment, Mark, Sample, close, read_fragment};
 pub(crate) use walk::{Header, children, fourcc, header};
