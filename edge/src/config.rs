@@ -50,6 +50,14 @@ pub struct EdgeConfig {
     pub connections: usize,
     /// Connections at once of one address (IPv4) or /64 (IPv6); those of trusted proxies have no such bound.
     pub connections_per_address: usize,
+    /// Addresses of schedulers' APIs that renew tokens, the nearest first; none: tokens end as they say. Unset: none,
+    /// but for an edge that runs beside a scheduler.
+    pub renewal: Option<Vec<String>>,
+    /// Longest time that the edge renews one session, seconds.
+    pub renewal_session_s: u32,
+    /// Networks (/24, or /64 of IPv6) that one session of an account with a limit may be asked for from within a minute;
+    /// 0: any number.
+    pub session_networks: usize,
     /// File of the access log, `-` for standard output; unset, there is none.
     pub access_log: Option<PathBuf>,
     /// What is written of viewers' addresses.
@@ -76,6 +84,9 @@ impl Default for EdgeConfig {
             region: None,
             connections: 8192,
             connections_per_address: 1024,
+            renewal: None,
+            renewal_session_s: 12 * 3600,
+            session_networks: 8,
             access_log: None,
             access_log_addresses: Addresses::default(),
         }

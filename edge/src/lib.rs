@@ -15,6 +15,7 @@ mod http;
 mod metrics;
 mod origin;
 mod purge;
+mod renewal;
 mod run;
 mod sessions;
 

@@ -19,6 +19,7 @@ pub struct Metrics {
     fetches: Histogram<f64>,
     hedges: Counter<u64>,
     purges: Histogram<f64>,
+    renewals: Counter<u64>,
 }
 
 impl Metrics {
@@ -54,7 +55,16 @@ impl Metrics {
                 .with_description("From a purge's request to its application here")
                 .with_boundaries(seconds)
                 .build(),
+            renewals: meter
+                .u64_counter("framemill_edge_renewals")
+                .with_description("Tokens that were to be renewed for their viewers, by what came of it")
+                .build(),
         }
+    }
+
+    /// A token was to be renewed.
+    pub fn renewed(&self, came_to: &'static str) {
+        self.renewals.add(1, &[KeyValue::new("came_to", came_to)]);
     }
 
     /// Tells how many sessions have a seat here, whenever it is asked for.

@@ -23,6 +23,7 @@ use crate::{
     metrics::Metrics,
     origin::{self, Origins},
     purge::{Table, acknowledge, apply},
+    renewal::{self, Renewal, Schedulers},
     sessions,
 };
 
@@ -85,6 +86,8 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let open_log = |path: &PathBuf| AccessLog::open(path, config.access_log_addresses);
     let access_log = config.access_log.as_ref().map(open_log).transpose();
     let access_log = access_log.map_err(|error| fault("access_log")(error.to_string()))?;
+    let schedulers = config.renewal.as_deref().filter(|addresses| !addresses.is_empty());
+    let schedulers = schedulers.map(Schedulers::open).transpose().map_err(fault("renewal"))?;
     let disk = config.disk.clone().map(|folder: PathBuf| (folder, config.disk_mb));
     let shelf = Shelf::open(config.memory_mb, disk).await?;
     let address = listener.local_addr().map_err(EdgeError::Listener)?;
@@ -109,6 +112,11 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
         applied_ms: 0,
     };
     let applying = Arc::clone(&metrics);
+    let renewing = schedulers.map(|schedulers| {
+        let (renewal, asks) = Renewal::new(i64::from(config.renewal_session_s) * 1000, Arc::clone(&metrics));
+        (Arc::new(renewal), schedulers, asks)
+    });
+    let renewal = renewing.as_ref().map(|(renewal, ..)| Arc::clone(renewal));
     let edge = Arc::new(Edge {
         cache: Arc::clone(&cache),
         guard: Guard::new(
@@ -117,7 +125,10 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
             Arc::clone(&seats),
             region,
             Arc::clone(&metrics),
-        ),
+        )
+        .spread(sessions::Spread::new(config.session_networks))
+        .renewing(renewal.clone()),
+        renewal,
         fence: fence.clone(),
         table: Arc::clone(&table),
         cors: Cors::new(&config.cors_origins),
@@ -137,6 +148,9 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     tasks.spawn(fence.run(heard, Arc::clone(&table), stop.clone()));
     tasks.spawn(apply(queue.clone(), Arc::clone(&table), applying, purges, stop.clone()));
     tasks.spawn(acknowledge(queue.clone(), table, own, stop.clone()));
+    if let Some((renewal, schedulers, asks)) = renewing {
+        tasks.spawn(renewal::run(renewal, schedulers, Arc::clone(&keyring), asks, stop.clone()));
+    }
     tasks.spawn(follow_keys(queue.clone(), keyring, keys, stop.clone()));
     tasks.spawn(follow_revocations(queue.clone(), revocations, revoked, stop.clone()));
     tasks.spawn(origin::probe(origins, stop.clone()));

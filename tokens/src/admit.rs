@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use framemill_schemas::delivery::{Claims, Network, Region};
 
-use crate::{Format, LIFETIME_S_MAX, Refusal, SKEW_S};
+use crate::{Format, LIFETIME_S_MAX, More, Refusal, SKEW_S};
 
 /// What a token says, proved by its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Verified {
     pub more_networks: Vec<Network>,
     /// From then on its key is used no more, Unix milliseconds.
     pub retired_ms: Option<i64>,
+    /// What it asks for besides. Only a Common Access Token does.
+    pub more: More,
 }
 
 impl Verified {

@@ -7,14 +7,16 @@
 
 mod claims;
 mod labels;
+mod more;
 mod network;
 
 use ciborium::Value;
 use framemill_schemas::delivery::{Algorithm, Claims};
 
-use crate::{Refusal, base64url, cbor, said::Said};
+use crate::{More, Refusal, base64url, cbor, said::Said};
 
 pub(crate) use labels::name_of as claim_name;
+pub(crate) use more::labels_of;
 
 /// Tags: a CBOR web token (RFC 8392, clause 6), and what it is in (RFC 9052, clause 2).
 const TAG_CWT: u64 = 61;
@@ -162,12 +164,12 @@ pub(crate) struct Unsigned {
 
 impl Unsigned {
     /// Takes claims.
-    pub(crate) fn new(kid: &str, algorithm: Algorithm, claims: &Claims, issued_s: i64) -> Self {
+    pub(crate) fn new(kid: &str, algorithm: Algorithm, claims: &Claims, more: &More, issued_s: i64) -> Self {
         let protected = cbor::write(&Value::Map(vec![
             (HEADER_ALGORITHM.into(), number_of(algorithm).into()),
             (HEADER_KID.into(), Value::Bytes(kid.as_bytes().to_vec())),
         ]));
-        let payload = cbor::write(&claims::write(claims, issued_s));
+        let payload = cbor::write(&claims::write(claims, more, issued_s));
         let tag = tag_of(algorithm);
         Self { message: to_be_signed(tag, &protected, &payload), protected, payload, tag }
     }

@@ -9,7 +9,7 @@ use framemill_schemas::{
 };
 
 use crate::{
-    Format, Refusal, Verified, cat, compact,
+    Format, Refusal, Refused, Verified, cat, compact,
     crypto::Verifier,
     format::{Shape, recognise},
     jwt,
@@ -80,6 +80,14 @@ impl Keyring {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn verify(&self, token: &str, now_s: i64) -> Result<Verified, Refusal> {
+        self.verify_telling(token, now_s).map_err(|refused| refused.refusal)
+    }
+
+    /// The same; a token whose signature is good may say what to answer when it is refused.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn verify_telling(&self, token: &str, now_s: i64) -> Result<Verified, Refused> {
         match recognise(token)? {
             Shape::Jwt(text) => {
                 let parts = jwt::Parts::read(text)?;

@@ -6,7 +6,7 @@ use framemill_schemas::{
     ids::Tenant,
 };
 
-use crate::{Format, Methods, Refusal, Verified};
+use crate::{Format, Methods, More, Refusal, Refused, Verified};
 
 /// How far a clock that issues may be ahead of ours. An end has none: a token's life is what its issuer says, and
 /// viewers renew before it.
@@ -32,6 +32,7 @@ pub(crate) struct Said {
     pub(crate) issued_s: Option<i64>,
     pub(crate) sessions_max: u32,
     pub(crate) yields: Yields,
+    pub(crate) more: More,
 }
 
 /// Whose key it was, and what that key may.
@@ -44,7 +45,7 @@ pub(crate) struct Key<'a> {
 
 impl Said {
     /// Takes what was said and the key that proved it; returns what holds now.
-    pub(crate) fn hold(self, format: Format, key: &Key<'_>, now_s: i64) -> Result<Verified, Refusal> {
+    pub(crate) fn hold(self, format: Format, key: &Key<'_>, now_s: i64) -> Result<Verified, Refused> {
         let mut networks = self.networks.into_iter();
         let claims = Claims {
             tenant: self.tenant.unwrap_or_else(|| key.tenant.clone()),
@@ -61,10 +62,10 @@ impl Said {
         };
         claims.check().map_err(|_| Refusal::Malformed)?;
         if claims.tenant != *key.tenant {
-            return Err(Refusal::Tenant);
+            return Err(self.more.refused(Refusal::Tenant));
         }
         if !key.scope.cover(&claims.paths) {
-            return Err(Refusal::Scope);
+            return Err(Refusal::Scope.into());
         }
         let issued_s = self.issued_s.or(Some(claims.not_before_s).filter(|from_s| *from_s != 0));
         let verified = Verified {
@@ -76,8 +77,11 @@ impl Said {
             methods: self.methods,
             more_networks: networks.collect(),
             retired_ms: key.retired_ms,
+            more: self.more,
         };
-        verified.is_timely(now_s)?;
-        Ok(verified)
+        match verified.is_timely(now_s) {
+            Ok(()) => Ok(verified),
+            Err(refusal) => Err(verified.more.refused(refusal)),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use framemill_schemas::delivery::{Algorithm, Claims, ClaimsError, SIGNING_KEY_VERSION, SigningKey};
 use ring::rand::SecureRandom;
 
-use crate::{Format, LIFETIME_S_MAX, TOKEN_CHARS_MAX, cat, compact, crypto::Signer, jwt, keyring::is_kid};
+use crate::{Format, LIFETIME_S_MAX, More, TOKEN_CHARS_MAX, cat, compact, crypto::Signer, jwt, keyring::is_kid};
 
 /// Why no token was signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,23 @@ pub fn sign(
     issued_s: i64,
     rng: &dyn SecureRandom,
 ) -> Result<String, SignError> {
+    sign_with(format, key, algorithm, claims, &More::default(), issued_s, rng)
+}
+
+/// The same, with what a Common Access Token asks for besides. Other formats cannot say it, and tokens of theirs never
+/// did.
+///
+/// # Errors
+/// See [`SignError`].
+pub fn sign_with(
+    format: Format,
+    key: &SigningKey,
+    algorithm: Algorithm,
+    claims: &Claims,
+    more: &More,
+    issued_s: i64,
+    rng: &dyn SecureRandom,
+) -> Result<String, SignError> {
     claims.check()?;
     let life_s = claims.expires_s.saturating_sub(issued_s);
     if issued_s < 0 || claims.not_before_s < 0 || !(1..=LIFETIME_S_MAX).contains(&life_s) {
@@ -64,7 +81,7 @@ pub fn sign(
             compact::token(&message, &prove(message.as_bytes())?)
         }
         Format::Cat => {
-            let unsigned = cat::Unsigned::new(&key.kid, algorithm, claims, issued_s);
+            let unsigned = cat::Unsigned::new(&key.kid, algorithm, claims, more, issued_s);
             let signed = prove(&unsigned.message)?;
             unsigned.token(signed)
         }

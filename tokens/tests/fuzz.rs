@@ -9,9 +9,10 @@ mod world;
 use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ciborium::cbor;
 use framemill_schemas::delivery::Algorithm;
-use framemill_tokens::{Format, inspect, path_form};
-use world::{World, claims, kid_of, ways};
+use framemill_tokens::{Format, inspect, path_form, sign_with};
+use world::{ALGORITHMS, NOW_S, World, claims, kid_of, ways};
 
 /// A small generator (xorshift): the same seed, the same run.
 struct Chance(u64);
@@ -85,6 +86,21 @@ fn resigned(format: Format, token: &str, world: &World, chance: &mut Chance) -> 
     }
 }
 
+/// A Common Access Token that asks for answers and for renewal besides.
+fn with_more(world: &World, algorithm: Algorithm) -> String {
+    let payload = cbor!({
+        2 => "a", 4 => NOW_S + 60, 6 => NOW_S, 7 => ciborium::Value::Bytes(b"s".to_vec()),
+        312 => {3 => {1 => "/live/acme/"}},
+        322 => {4 => [307, {"location" => "https://auth.example.net/?a=b"}], 312 => [404, {"cache-control" => "no-store"}]},
+        323 => {0 => 0, 1 => 60, 2 => 20, 3 => "CTA-Common-Access-Token", 7 => 302}
+    });
+    let kid = kid_of(Algorithm::Hs256, "acme");
+    let token = forge::cat(&world.signing(&kid).signs, &kid, &forge::cbor_bytes(&payload.unwrap()));
+    let more = world.verify(&token).unwrap().more;
+    let key = world.signing(&kid_of(algorithm, "acme"));
+    sign_with(Format::Cat, key, algorithm, &claims(), &more, NOW_S, &world.rng).unwrap()
+}
+
 fn run(limit: Duration, rounds_max: u64) {
     let seed = std::env::var("FRAMEMILL_FUZZ_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -93,7 +109,8 @@ fn run(limit: Duration, rounds_max: u64) {
     eprintln!("FRAMEMILL_FUZZ_SEED={seed}");
     let mut chance = Chance(seed);
     let world = World::new();
-    let tokens: Vec<_> = ways().into_iter().map(|way| (way, world.sign(way.0, way.1, &claims()))).collect();
+    let mut tokens: Vec<_> = ways().into_iter().map(|way| (way, world.sign(way.0, way.1, &claims()))).collect();
+    tokens.extend(ALGORITHMS.map(|algorithm| ((Format::Cat, algorithm), with_more(&world, algorithm))));
     let (begin, mut rounds, mut mad) = (Instant::now(), 0_u64, 0_u64);
     while rounds < rounds_max && (rounds % 64 != 0 || begin.elapsed() < limit) {
         rounds += 1;

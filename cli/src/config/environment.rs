@@ -8,13 +8,14 @@ pub const PREFIX: &str = "FRAMEMILL_";
 pub const SECTIONS: [&str; 10] =
     ["nats", "s3", "ffmpeg", "sources", "scheduler", "worker", "packager", "edge", "log", "otel"];
 /// Keys that are lists; their variables hold the items with commas between.
-const LISTS: [&str; 9] = [
+const LISTS: [&str; 10] = [
     "sources.folders",
     "sources.allow_hosts",
     "scheduler.folders",
     "edge.origins",
     "edge.cors_origins",
     "edge.trusted_proxies",
+    "edge.renewal",
     "scheduler.purge.varnish.urls",
     "scheduler.purge.nginx.urls",
     "scheduler.purge.webhook.urls",

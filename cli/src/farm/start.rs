@@ -1,7 +1,7 @@
 //! Starting and ending a whole farm, in the order its parts need each other: NATS and the store
 //! first, then the roles; the roles end first, and NATS last.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use framemill_edge::{EdgeConfig, Fence};
 use framemill_queue::NatsConfig;
@@ -38,6 +38,16 @@ pub struct Farm {
     base: Base,
     /// Kept until the very end: while it is ours, nobody else uses the folder.
     _data: DataFolder,
+}
+
+/// How a role of this machine reaches a listener: one that listens everywhere does so here too.
+fn beside(listen: SocketAddr) -> String {
+    let ip = match listen.ip() {
+        IpAddr::V4(v4) if v4.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listen.port()))
 }
 
 /// What the roles stand on, as far as it is ours.
@@ -83,7 +93,9 @@ impl Farm {
                 edge = viewers.local_addr().ok();
                 let scheme = if settings.edge.tls.is_some() { "https" } else { "http" };
                 let here = edge.map(|at| format!("{scheme}://{at}"));
-                let own = EdgeConfig { url: settings.edge.url.clone().or(here), ..settings.edge.clone() };
+                let renewal = settings.edge.renewal.clone().or_else(|| Some(vec![beside(listen)]));
+                let url = settings.edge.url.clone().or(here);
+                let own = EdgeConfig { url, renewal, ..settings.edge.clone() };
                 roles.edge(&own, base.reading(&s3_config), queue.clone(), Fence::new(queue), viewers);
             }
             Ok((listen, edge, health, store, roles))

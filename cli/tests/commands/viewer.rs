@@ -1,6 +1,11 @@
 //! A viewer in front of a farm in one process tree: from a submitted file to what the edge serves, and back to nothing.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -28,6 +33,9 @@ fn a_title_is_watched_with_a_token_until_it_is_taken_down() {
         serde_json::from_str(&run(&all).ends(0).stdout).unwrap()
     };
     let id = submit(&place, &api, file.to_str().unwrap(), "./ladder.yaml");
+    run(&["token", "key", "create"]).ends(0);
+    // The shortest there is: by the time that everything else has been looked at it is to be renewed.
+    let short = json(&["token", "issue", "--account", "u2", "--asset", &id, "--address", "127.0.0.1", "--ttl", "30"]);
     wait("published", 60, || (asset(&api, &id)["state"] == "published").then_some(()));
     let edge = wait("the edge says that it is there", 10, || {
         json(&["edge", "ls"]).as_array()?.first()?["url"]
@@ -35,7 +43,6 @@ fn a_title_is_watched_with_a_token_until_it_is_taken_down() {
             .map(|url| url.trim_start_matches("http://").to_owned())
     });
 
-    run(&["token", "key", "create"]).ends(0);
     let ask = ["token", "issue", "--account", "u1", "--asset", &id, "--address", "127.0.0.1"];
     let issued = json(&ask);
     let token = issued["prefix"].as_str().unwrap().trim_end_matches('/').to_owned();
@@ -60,6 +67,12 @@ fn a_title_is_watched_with_a_token_until_it_is_taken_down() {
     let (_, said) = wait("out", 10, || get(&edge, &path).filter(|(status, _)| *status == 403));
     assert!(said.contains("revoked"), "{said}");
 
+    // Whoever asks on is led to the next token, which this farm's own scheduler signed.
+    let watched = format!("{}{master}", short["prefix"].as_str().unwrap().trim_end_matches('/'));
+    let next = wait("led on", 40, || leads_to(&edge, &watched));
+    assert!(next.starts_with("/t/") && next != watched && next.ends_with(&master), "{next}");
+    assert_eq!(get(&edge, &next).unwrap().0, 200);
+
     let issued = json(&ask);
     let path = format!("{}{master}", issued["prefix"].as_str().unwrap().trim_end_matches('/'));
     assert_eq!(get(&edge, &path).unwrap().0, 200);
@@ -69,5 +82,19 @@ fn a_title_is_watched_with_a_token_until_it_is_taken_down() {
     assert!(metrics.contains("framemill_edge_denials_total") && !metrics.contains("/t/"), "{metrics}");
     // Neither token is anywhere in what the farm has said.
     let log = std::fs::read_to_string(place.path().join("up.log")).unwrap();
+    assert!(!log.contains(next.split('/').nth(2).unwrap()), "{log}");
     assert!(!log.contains(issued["token"].as_str().unwrap()) && !log.contains(token.trim_start_matches("/t/")));
+}
+
+/// Where an answer leads to, if it does; it must be one of those that let in.
+fn leads_to(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap();
+    assert!(["200", "307"].contains(&status), "{answer}");
+    let location = answer.lines().find_map(|line| line.strip_prefix("location: "));
+    location.map(|location| location.trim().to_owned())
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use framemill_storage::range::{Part, part};
+use framemill_tokens::Instead;
 use hyper::{
     HeaderMap, Method, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
@@ -145,6 +146,17 @@ pub fn problem(status: StatusCode, reason: &'static str, title: &'static str) ->
     if status == StatusCode::UNAUTHORIZED {
         out.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    response
+}
+
+/// A refusal as a token asks for it, which its tenant has signed. Nobody keeps it, whatever it says of that.
+pub fn instead(instead: &Instead, reason: &'static str) -> Response<Body> {
+    let status = StatusCode::from_u16(instead.status).unwrap_or(StatusCode::FORBIDDEN);
+    let mut response = problem(status, reason, "this token does not open this");
+    for (name, text) in &instead.headers {
+        response.headers_mut().insert(HeaderName::from_static(name), value(text));
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     response
 }
 

@@ -6,15 +6,22 @@ use hyper::{HeaderMap, Uri, header};
 /// Where a token may stand in a query.
 const QUERY: [&str; 2] = ["token", "CAT"];
 /// The header of a Common Access Token (CTA-5007).
-const CAT_HEADER: &str = "cta-common-access-token";
+pub const CAT_HEADER: &str = "cta-common-access-token";
 /// The cookie.
 pub const COOKIE: &str = "framemill-token";
+/// The cookie's name where a Common Access Token says so.
+pub const CAT_COOKIE: &str = "CTA-Common-Access-Token";
 /// What a path begins with that has a token in it.
-const PREFIX: &str = "/t/";
+pub const PREFIX: &str = "/t/";
 /// Longest address with its query.
 const URI_CHARS_MAX: usize = 8192;
 /// Tokens of one request that are looked at.
 const TOKENS_MAX: usize = 4;
+
+/// Whether a token may stand under this name in a query.
+pub fn is_token_name(name: &str) -> bool {
+    QUERY.contains(&name)
+}
 
 /// How a token came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +84,14 @@ pub fn read<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Asked<'a>, PathE
     });
     tokens.extend(bearer.chain(text(CAT_HEADER)).map(|token| (Carriage::Header, token)));
     let query = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    tokens.extend(query.filter(|(name, _)| QUERY.contains(name)).map(|(_, token)| (Carriage::Query, token)));
+    tokens.extend(query.filter(|(name, _)| is_token_name(name)).map(|(_, token)| (Carriage::Query, token)));
     let cookies =
         text(header::COOKIE.as_str()).flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
-    tokens.extend(cookies.filter(|(name, _)| name.trim() == COOKIE).map(|(_, token)| (Carriage::Cookie, token.trim())));
+    tokens.extend(
+        cookies
+            .filter(|(name, _)| [COOKIE, CAT_COOKIE].contains(&name.trim()))
+            .map(|(_, token)| (Carriage::Cookie, token.trim())),
+    );
     tokens.truncate(TOKENS_MAX);
     Ok(Asked { path, tokens })
 }
@@ -113,6 +124,7 @@ mod tests {
             (path.to_owned(), vec![("authorization", "Basic abc")], vec![]),
             (path.to_owned(), vec![("cta-common-access-token", "abc")], vec![(Carriage::Header, "abc")]),
             (path.to_owned(), vec![("cookie", "a=b; framemill-token=abc")], vec![(Carriage::Cookie, "abc")]),
+            (path.to_owned(), vec![("cookie", "CTA-Common-Access-Token=abc")], vec![(Carriage::Cookie, "abc")]),
             (
                 format!("/t/abc{path}?token=def"),
                 vec![("cookie", "framemill-token=ghi")],

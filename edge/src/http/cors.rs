@@ -9,7 +9,8 @@ use hyper::{
 const ALLOWED: &str = "range, authorization, cta-common-access-token, if-none-match, if-range, cmcd-object, cmcd-request, \
                        cmcd-session, cmcd-status";
 /// Answer headers that players read.
-const EXPOSED: &str = "content-length, content-range, etag, date, age, cache-status, retry-after";
+const EXPOSED: &str = "content-length, content-range, etag, date, age, cache-status, retry-after, \
+                       cta-common-access-token";
 /// How long a browser remembers what it was told, seconds.
 const REMEMBER_S: &str = "7200";
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use framemill_storage::Secret;
-use framemill_tokens::{Method as Way, path_form};
+use framemill_tokens::Method as Way;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
@@ -21,8 +21,9 @@ use super::{
     answer::{self, Body, Terms},
     asked::{self, Asked, COOKIE, Carriage},
     cors::Cors,
-    guard::{Denial, Guard},
+    guard::{Denied, Guard, is_playlist},
     peer::Proxies,
+    renewed::{self, HandOver, hand_over},
     tarpit::Tarpit,
 };
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     metrics::Metrics,
     origin::{PURGED_HEADER, SHIELD_HEADER},
     purge::Table,
+    renewal::{Next, Renewal},
 };
 
 /// How long an edge that asks waits until this one has heard of the same purges.
@@ -46,6 +48,8 @@ pub struct Edge {
     pub cache: Arc<Cache>,
     /// Who is let in.
     pub guard: Guard,
+    /// Who gets a next token before the last one ends.
+    pub renewal: Option<Arc<Renewal>>,
     /// Whether this edge may serve.
     pub fence: Fence,
     /// What is purged.
@@ -130,7 +134,7 @@ impl Edge {
             return refuse(StatusCode::NOT_FOUND, "path", "there is nothing for viewers at such a path");
         };
         let now_ms = now_ms();
-        let mut shown = None;
+        let (mut shown, mut next) = (None, None);
         let terms = if self.is_edge(headers) {
             Terms { carriage: None, valid_s: i64::MAX }
         } else {
@@ -138,15 +142,18 @@ impl Edge {
             match self.guard.admit(asked, way, viewer, page, now_ms) {
                 Ok(admitted) => {
                     shown = Some(admitted.token);
+                    let renewal = self.renewal.as_ref().filter(|_| is_playlist(asked.path));
+                    let newer = renewal.and_then(|renewal| renewal.next(&admitted.shown(), now_ms));
+                    next = newer.map(|newer| (newer, hand_over(admitted.carriage, admitted.renewing)));
                     *session = Some(admitted.session);
                     let valid_s = admitted.expires_s.saturating_sub(now_ms.div_euclid(1000));
                     Terms { carriage: Some(admitted.carriage), valid_s }
                 }
-                Err(denial) => {
+                Err(denied) => {
                     if self.tarpit.refused(viewer, now_ms.div_euclid(1000)) {
                         tokio::time::sleep(SLOWLY).await;
                     }
-                    return deny(&denial);
+                    return deny(&denied);
                 }
             }
         };
@@ -163,9 +170,14 @@ impl Edge {
         if self.table.is_refused(asked.key(), now_ms) {
             return (answer::missing(terms), "taken-down");
         }
+        if let Some((next, HandOver::Redirect(status))) = &next {
+            return (renewed::redirect(*status, &next.token, asked.path, request.uri()), "renewed");
+        }
         let (mut response, outcome) = self.serve(method, headers, asked, terms).await;
-        if let Some(token) = shown {
-            self.keep_token(token, asked.path, terms, &mut response);
+        match (next, shown) {
+            (Some((next, way)), _) => self.hand_on(&next, way, asked.path, now_ms, &mut response),
+            (None, Some(token)) => self.keep_token(token, asked.path, terms, &mut response),
+            (None, None) => {}
         }
         (response, outcome)
     }
@@ -202,13 +214,24 @@ impl Edge {
         if !response.status().is_success() || terms.valid_s <= 0 {
             return;
         }
-        let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
-        let more = if self.secure { "; Secure; SameSite=None; Partitioned" } else { "; SameSite=Lax" };
-        let token = path_form(token);
-        let cookie = format!("{COOKIE}={token}; Path={folder}; Max-Age={}; HttpOnly{more}", terms.valid_s);
-        if let Ok(mut value) = HeaderValue::try_from(cookie) {
-            value.set_sensitive(true);
-            response.headers_mut().append(header::SET_COOKIE, value);
+        renewed::in_cookie(COOKIE, token, path, terms.valid_s, self.secure, response.headers_mut());
+    }
+
+    /// The next token of a session, with what its viewer asked for.
+    fn hand_on(&self, next: &Next, way: HandOver, path: &str, now_ms: i64, response: &mut Response<Body>) {
+        if !response.status().is_success() && response.status() != StatusCode::NOT_MODIFIED {
+            return;
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, renewed::NOT_KEPT);
+        match way {
+            HandOver::Header => renewed::in_header(&next.token, headers),
+            HandOver::Cookie(name) => {
+                let valid_s = next.times.expires_s.saturating_sub(now_ms.div_euclid(1000));
+                renewed::in_cookie(name, &next.token, path, valid_s, self.secure, headers);
+            }
+            // Its player was led on before anything was looked for.
+            HandOver::Redirect(_) => {}
         }
     }
 
@@ -235,12 +258,16 @@ fn refuse(status: StatusCode, reason: &'static str, title: &'static str) -> Ende
     (answer::problem(status, reason, title), reason)
 }
 
-fn deny(denial: &Denial) -> Ended {
-    let (status, title) = match denial.is_mended_by_another_token() {
+fn deny(denied: &Denied) -> Ended {
+    let reason = denied.why.reason();
+    if let Some(instead) = &denied.instead {
+        return (answer::instead(instead, reason), "denied");
+    }
+    let (status, title) = match denied.why.is_mended_by_another_token() {
         true => (StatusCode::UNAUTHORIZED, "a valid token is needed"),
         false => (StatusCode::FORBIDDEN, "this token does not open this"),
     };
-    (answer::problem(status, denial.reason(), title), "denied")
+    (answer::problem(status, reason, title), "denied")
 }
 
 fn length(headers: &HeaderMap) -> u64 {

@@ -9,11 +9,13 @@ mod crowd;
 mod guard;
 mod handle;
 mod peer;
+mod renewed;
 mod serve;
 mod tarpit;
 mod tls;
 
 pub use access_log::{AccessLog, Addresses};
+pub use asked::Carriage;
 pub use cors::Cors;
 pub use crowd::Crowd;
 pub use guard::Guard;

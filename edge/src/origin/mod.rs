@@ -14,6 +14,7 @@ mod pour;
 mod prober;
 mod source;
 
+pub use breaker::Breaker;
 pub use order::OriginOrder;
 pub use origins::{FetchError, Fetched, Origins};
 pub use prober::run as probe;

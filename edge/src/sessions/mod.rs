@@ -6,6 +6,8 @@
 
 mod claim;
 mod local;
+mod spread;
 
 pub use claim::run;
 pub use local::{Claim, Local};
+pub use spread::Spread;

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 
+use framemill_edge::EdgeConfig;
 use framemill_schemas::{
-    delivery::{Address, REVOCATION_VERSION, Revocation, Revoked},
+    delivery::{Address, Claims, REVOCATION_VERSION, Revocation, Revoked, Yields},
     subject::REVOCATIONS_BUCKET,
 };
 
-use crate::support::{Farm, PLAYLIST, SEGMENT, claims, eventually, now_ms};
+use crate::support::{Edge, Farm, PLAYLIST, SEGMENT, claims, eventually, now_ms};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_opens_its_paths_in_every_way_it_can_come() {
@@ -49,11 +50,8 @@ async fn nobody_else_is_let_in_and_no_refusal_is_kept() {
     let good = claims(&["/live/acme/news/"]);
     let now_s = now_ms() / 1000;
     let foreign = farm.token(&claims(&["/live/acme/sport/"]));
-    let bound = farm.token(&framemill_schemas::delivery::Claims {
-        address: Address::Within("203.0.113.7".parse().unwrap()),
-        ..good.clone()
-    });
-    let late = farm.token(&framemill_schemas::delivery::Claims { expires_s: now_s - 1, ..good.clone() });
+    let bound = farm.token(&Claims { address: Address::Within("203.0.113.7".parse().unwrap()), ..good.clone() });
+    let late = farm.token(&Claims { expires_s: now_s - 1, ..good.clone() });
     // Signed by somebody who has another secret.
     let forged = farm.forged(&good);
     for (token, status, reason) in [
@@ -72,10 +70,7 @@ async fn nobody_else_is_let_in_and_no_refusal_is_kept() {
         assert!(!body.contains(&token), "{body}");
     }
     // A forged address in front of a proxy nobody named changes nothing.
-    let bound = farm.token(&framemill_schemas::delivery::Claims {
-        address: Address::Within("203.0.113.7".parse().unwrap()),
-        ..good.clone()
-    });
+    let bound = farm.token(&Claims { address: Address::Within("203.0.113.7".parse().unwrap()), ..good.clone() });
     let answer =
         edge.request(&format!("/t/{bound}{path}")).header("x-forwarded-for", "203.0.113.7").send().await.unwrap();
     assert_eq!(answer.status(), 403);
@@ -87,7 +82,7 @@ async fn the_access_log_tells_what_was_asked_and_no_token() {
     let farm = Farm::start().await;
     farm.put(PLAYLIST, "#EXTM3U\n").await;
     let file = farm.path().join("access.log");
-    let config = framemill_edge::EdgeConfig { access_log: Some(file.clone()), ..Default::default() };
+    let config = EdgeConfig { access_log: Some(file.clone()), ..Default::default() };
     let edge = farm.edge_with("edge-1", config, farm.nats.port).await;
     let token = farm.token(&claims(&["/live/acme/news/"]));
     let page = format!("https://tv.example/watch?token={token}");
@@ -198,4 +193,83 @@ async fn a_revoked_session_is_out_at_once_on_every_edge() {
         eventually("it is out", async || (edge.get(&path).await.0 == 403).then_some(())).await;
     }
     eprintln!("revoked on two edges after {:?}", began.elapsed());
+}
+
+/// Status and reason of a playlist that a token is shown for from an address.
+async fn from(edge: &Edge, token: &str, address: &str) -> (u16, String) {
+    let path = format!("/t/{token}/{PLAYLIST}");
+    let answer = edge.request(&path).header("x-forwarded-for", address).send().await.unwrap();
+    let (status, kept) = (answer.status().as_u16(), answer.headers()["cache-control"].clone());
+    let body = answer.text().await.unwrap();
+    if status == 200 {
+        return (status, String::new());
+    }
+    assert_eq!(kept, "no-store", "no refusal is kept");
+    let reason = body.split("\"reason\":\"").nth(1).unwrap().split('"').next().unwrap();
+    (status, reason.to_owned())
+}
+
+fn behind_a_proxy() -> EdgeConfig {
+    EdgeConfig { trusted_proxies: vec!["127.0.0.1".to_owned()], ..EdgeConfig::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_replayed_beyond_the_session_limit_opens_nothing() {
+    let farm = Farm::start().await;
+    farm.put(PLAYLIST, "#EXTM3U\n").await;
+    let edge = farm.edge_with("edge-1", behind_a_proxy(), farm.nats.port).await;
+    for (yields, reason) in [(Yields::Oldest, "yielded"), (Yields::Newest, "full")] {
+        let tokens: Vec<String> = (0..5)
+            .map(|number| {
+                farm.token(&Claims {
+                    account: format!("account-{reason}"),
+                    session: format!("{reason}-{number}"),
+                    sessions_max: 2,
+                    yields,
+                    ..claims(&["/live/acme/news/"])
+                })
+            })
+            .collect();
+        let mut found = Vec::new();
+        // Each shows its token again when all have: those that yielded do not come back by that.
+        for token in &tokens {
+            from(&edge, token, "203.0.113.7").await;
+        }
+        for token in &tokens {
+            found.push(from(&edge, token, "203.0.113.7").await);
+        }
+        let refused = (403, reason.to_owned());
+        let let_in = (200, String::new());
+        let expected = match yields {
+            Yields::Oldest => [&refused, &refused, &refused, &let_in, &let_in],
+            Yields::Newest => [&let_in, &let_in, &refused, &refused, &refused],
+        };
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_that_is_passed_on_to_many_opens_nothing_for_any_of_them() {
+    let farm = Farm::start().await;
+    farm.put(PLAYLIST, "#EXTM3U\n").await;
+    let config = EdgeConfig { session_networks: 3, ..behind_a_proxy() };
+    let edge = farm.edge_with("edge-1", config, farm.nats.port).await;
+    let limited = |session: &str| {
+        let claims = Claims { session: session.to_owned(), sessions_max: 1, ..claims(&["/live/acme/news/"]) };
+        farm.token(&Claims { account: format!("account-{session}"), ..claims })
+    };
+    let (passed_on, own) = (limited("passed-on"), limited("own"));
+    let (let_in, shared) = ((200, String::new()), (403, "shared".to_owned()));
+    for address in ["203.0.113.7", "203.0.113.8", "198.51.100.1", "2001:db8::1", "2001:db8::2"] {
+        assert_eq!(from(&edge, &passed_on, address).await, let_in, "{address}");
+    }
+    for address in ["192.0.2.1", "203.0.113.7", "2001:db8::1"] {
+        assert_eq!(from(&edge, &passed_on, address).await, shared, "{address}");
+    }
+    // Another session watches on, from the same addresses; and one without a limit from anywhere.
+    assert_eq!(from(&edge, &own, "203.0.113.7").await, let_in);
+    let free = farm.token(&claims(&["/live/acme/news/"]));
+    for number in 0..10 {
+        assert_eq!(from(&edge, &free, &format!("10.0.{number}.1")).await, let_in);
+    }
 }

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod admission;
+mod answers;
 mod arriving;
 mod caching;
 mod fronts;
 mod health;
 mod origins;
 mod purging;
+mod renewal;
 mod sessions;
 mod support;
 mod tls;

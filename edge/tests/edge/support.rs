@@ -181,6 +181,16 @@ impl Farm {
         signed(&self.key, claims)
     }
 
+    /// One that was issued then, Unix seconds.
+    pub fn issued(&self, claims: &Claims, issued_s: i64) -> String {
+        signed_at(&self.key, claims, issued_s)
+    }
+
+    /// What signs this farm's tokens.
+    pub fn key(&self) -> SigningKey {
+        self.key.clone()
+    }
+
     /// One that names the key, and was signed with another.
     pub fn forged(&self, claims: &Claims) -> String {
         signed(&SigningKey { signs: vec![8; 32], ..self.key.clone() }, claims)
@@ -264,7 +274,10 @@ impl Farm {
 }
 
 fn signed(key: &SigningKey, claims: &Claims) -> String {
-    let issued_s = now_ms() / 1000 - 5;
+    signed_at(key, claims, now_ms() / 1000 - 5)
+}
+
+fn signed_at(key: &SigningKey, claims: &Claims, issued_s: i64) -> String {
     let token = sign(Format::Compact, key, Algorithm::Hs256, claims, issued_s, &SystemRandom::new()).unwrap();
     path_form(&token).into_owned()
 }

@@ -61,6 +61,9 @@ impl Delivery {
         let moment = Moment { now_ms, place: session::place_of(&before.session) };
         let granted = entitled(&levels, account.as_ref(), &before.paths, moment)?;
         let issued_s = now_ms.div_euclid(1000);
+        // One that says for how long its next one may be valid is not renewed for longer.
+        let longest_s = verified.more.renewing.and_then(|renewing| u32::try_from(renewing.add_s).ok());
+        let ttl_s = longest_s.map_or(ttl_s, |longest_s| ttl_s.min(longest_s));
         let tenant_max = levels.first().map_or(0, |level| level.document.sessions_max);
         let allowed = account.and_then(|account| account.sessions_max).unwrap_or(tenant_max);
         let claims = Claims {
@@ -69,7 +72,7 @@ impl Delivery {
             sessions_max: ask::sessions(Some(before.sessions_max), allowed),
             ..before.clone()
         };
-        self.signed(&claims, verified.format, issued_s, now_ms).await
+        self.signed(&claims, verified.format, &verified.more, issued_s, now_ms).await
     }
 }
 

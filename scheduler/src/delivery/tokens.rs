@@ -11,7 +11,7 @@ use framemill_schemas::{
     event::{Event, EventData},
     field_error::FieldError,
 };
-use framemill_tokens::{Format, Refusal, SignError, path_form, sign};
+use framemill_tokens::{Format, More, Refusal, SignError, path_form, sign_with};
 use opentelemetry::{KeyValue, metrics::Counter};
 use ring::rand::SystemRandom;
 
@@ -189,7 +189,7 @@ impl Delivery {
             sessions_max: ask::sessions(ask.sessions_max, allowed),
             yields: ask.yields.unwrap_or(document.yields),
         };
-        self.signed(&claims, ask.format, issued_s, now_ms).await
+        self.signed(&claims, ask.format, &More::default(), issued_s, now_ms).await
     }
 
     /// Signs claims with the tenant's key.
@@ -197,6 +197,7 @@ impl Delivery {
         &self,
         claims: &Claims,
         format: Format,
+        more: &More,
         issued_s: i64,
         now_ms: i64,
     ) -> Result<TokenIssued, TokenError> {
@@ -219,7 +220,7 @@ impl Delivery {
         let Some(half) = keys.signing.get(&key.kid) else {
             return Err(TokenError::NoKey(no_key(claims, format, 0)));
         };
-        let token = sign(format, half, key.algorithm, claims, issued_s, &SystemRandom::new())?;
+        let token = sign_with(format, half, key.algorithm, claims, more, issued_s, &SystemRandom::new())?;
         Ok(TokenIssued {
             prefix: format!("/t/{}", path_form(&token)),
             query: format!("{}={}", if format == Format::Cat { "CAT" } else { "token" }, path_form(&token)),

@@ -6,8 +6,8 @@ use framemill_schemas::{
     ids::Tenant,
 };
 
-use super::{labels, network};
-use crate::{Method, Methods, Refusal, cbor, said::Said};
+use super::{labels, more, network};
+use crate::{Method, Methods, More, Refusal, cbor, said::Said};
 
 /// The version of CTA-5007-B.
 const VERSION: i64 = 1;
@@ -40,6 +40,8 @@ pub(super) fn read(payload: &[u8]) -> Result<Said, Refusal> {
             labels::CATU => place = Some(Place::read(&value)?),
             labels::CATM => said.methods = methods(value)?,
             labels::CATGEOISO3166 => said.regions = list(value, region)?,
+            labels::CATIF => said.more.instead = more::instead(value)?,
+            labels::CATR => said.more.renewing = Some(more::renewing(value)?),
             labels::PATHS => {
                 said.paths = Some(Paths::try_from(list(value, text)?).map_err(|_| Refusal::Malformed)?);
             }
@@ -171,7 +173,7 @@ fn yields(name: &str) -> Result<Yields, Refusal> {
 }
 
 /// Takes claims; returns the payload, its labels in the one order (RFC 8949, clause 4.2.1).
-pub(super) fn write(claims: &Claims, issued_s: i64) -> Value {
+pub(super) fn write(claims: &Claims, more: &More, issued_s: i64) -> Value {
     let texts = |all: &[String]| Value::Array(all.iter().map(|text| text.as_str().into()).collect());
     let is_alone = claims.paths.as_slice().len() == 1;
     let networks = |network: &Network| Value::Array(vec![network::write(network)]);
@@ -197,6 +199,8 @@ pub(super) fn write(claims: &Claims, issued_s: i64) -> Value {
         ),
         (labels::CATU, Some(Place::around(&claims.paths).write())),
         (labels::CATGEOISO3166, (!claims.regions.is_empty()).then(regions)),
+        (labels::CATIF, more::write_instead(&more.instead)),
+        (labels::CATR, more.renewing.as_ref().map(more::write_renewing)),
         (labels::PATHS, (!is_alone).then(|| texts(claims.paths.as_slice()))),
         (labels::ORIGINS, (!claims.origins.is_empty()).then(|| texts(&claims.origins))),
         (labels::MAX, (claims.sessions_max != 0).then(|| claims.sessions_max.into())),

@@ -16,6 +16,9 @@ pub(super) const CATNIP: i64 = 311;
 pub(super) const CATU: i64 = 312;
 pub(super) const CATM: i64 = 313;
 pub(super) const CATGEOISO3166: i64 = 316;
+/// What a refusal is answered with, and how the token is renewed.
+pub(super) const CATIF: i64 = 322;
+pub(super) const CATR: i64 = 323;
 /// Paths, when they are several: one `catu` cannot name two.
 pub(super) const PATHS: i64 = -65_537;
 /// Origins.
@@ -70,8 +73,8 @@ pub(super) const fn enforced(label: i64) -> Option<&'static str> {
         319 => "cattpk",
         320 => "catifdata",
         321 => "catdpop",
-        322 => "catif",
-        323 => "catr",
+        CATIF => "catif",
+        CATR => "catr",
         324 => "cattprint",
         256..=65_535 => "label",
         _ => return None,

@@ -70,8 +70,6 @@ fn claims_of_common_access_tokens() {
         (319, Some(0.into()), unsupported("cattpk")),
         (320, Some(0.into()), unsupported("catifdata")),
         (321, Some(0.into()), unsupported("catdpop")),
-        (322, Some(cbor!({4 => [401]}).unwrap()), unsupported("catif")),
-        (323, Some(cbor!({0 => 0, 1 => 60}).unwrap()), unsupported("catr")),
         (324, Some(0.into()), unsupported("cattprint")),
         (278, Some(cbor!({0 => 2}).unwrap()), unsupported("label")),
         (325, Some(0.into()), unsupported("label")),

@@ -3,6 +3,7 @@
 
 mod cat;
 mod cat_claims;
+mod cat_more;
 mod compact;
 #[path = "../world/forge.rs"]
 mod forge;
