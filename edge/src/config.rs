@@ -6,7 +6,10 @@ use framemill_schemas::ids::Zone;
 use framemill_storage::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::{http::Addresses, origin::OriginOrder};
+use crate::{
+    http::{Addresses, TagHeader},
+    origin::OriginOrder,
+};
 
 /// The origin that is the store of the section `s3`.
 pub const STORE: &str = "s3";
@@ -44,6 +47,8 @@ pub struct EdgeConfig {
     pub cors_origins: Vec<String>,
     /// Addresses (or networks, `10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
+    /// Header in which those are told what an object is tagged with; unset, none.
+    pub tag_header: Option<TagHeader>,
     /// The region (ISO 3166-1 alpha-2) of viewers; unset, tokens that name regions are refused.
     pub region: Option<String>,
     /// Connections at once.
@@ -58,6 +63,8 @@ pub struct EdgeConfig {
     /// Networks (/24, or /64 of IPv6) that one session of an account with a limit may be asked for from within a minute;
     /// 0: any number.
     pub session_networks: usize,
+    /// The share of requests that is traced, 0 to 1.
+    pub trace_ratio: f64,
     /// File of the access log, `-` for standard output; unset, there is none.
     pub access_log: Option<PathBuf>,
     /// What is written of viewers' addresses.
@@ -81,12 +88,14 @@ impl Default for EdgeConfig {
             disk_mb: 4096,
             cors_origins: vec!["*".to_owned()],
             trusted_proxies: Vec::new(),
+            tag_header: None,
             region: None,
             connections: 8192,
             connections_per_address: 1024,
             renewal: None,
             renewal_session_s: 12 * 3600,
             session_networks: 8,
+            trace_ratio: 0.001,
             access_log: None,
             access_log_addresses: Addresses::default(),
         }

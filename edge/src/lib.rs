@@ -8,6 +8,7 @@
 mod admission;
 mod cache;
 mod clock;
+mod cmcd;
 mod config;
 mod fence;
 mod follow;
@@ -18,8 +19,10 @@ mod purge;
 mod renewal;
 mod run;
 mod sessions;
+mod trace;
 
 pub use config::{EdgeConfig, STORE, TlsConfig};
 pub use fence::Fence;
+pub use http::TagHeader;
 pub use origin::OriginOrder;
 pub use run::{EdgeError, EdgeParts, run};

@@ -1,4 +1,4 @@
-//! Every metric of an edge.
+//! Every metric of an edge, but for what players tell: that is in `cmcd::metrics`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,12 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
-use crate::{origin::Origins, sessions::Local};
+use crate::{
+    clock::now_ms,
+    origin::Origins,
+    sessions::Local,
+    trace::{Fetch, Traces},
+};
 
 /// What is counted.
 #[derive(Debug)]
@@ -20,11 +25,12 @@ pub struct Metrics {
     hedges: Counter<u64>,
     purges: Histogram<f64>,
     renewals: Counter<u64>,
+    traces: Arc<Traces>,
 }
 
 impl Metrics {
-    /// Registers them.
-    pub fn new() -> Self {
+    /// Registers them. Traces are told of fetches too.
+    pub fn new(traces: Arc<Traces>) -> Self {
         let meter = framemill_telemetry::meter("edge");
         let seconds = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
         Self {
@@ -59,6 +65,7 @@ impl Metrics {
                 .u64_counter("framemill_edge_renewals")
                 .with_description("Tokens that were to be renewed for their viewers, by what came of it")
                 .build(),
+            traces,
         }
     }
 
@@ -122,9 +129,11 @@ impl Metrics {
     }
 
     /// An origin answered, or did not.
-    pub fn fetched(&self, origin: &str, answered: bool, took_ms: i64) {
+    pub fn fetched(&self, key: &str, origin: &str, answered: bool, took_ms: i64) {
+        let begun_ms = now_ms().saturating_sub(took_ms);
         let labels = [KeyValue::new("origin", origin.to_owned()), KeyValue::new("answered", answered)];
         self.fetches.record(took_ms as f64 / 1000.0, &labels);
+        self.traces.fetched(Fetch { key: key.to_owned(), origin: origin.to_owned(), begun_ms, took_ms, answered });
     }
 
     /// A second origin was asked.

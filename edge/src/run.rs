@@ -17,6 +17,7 @@ use crate::{
     admission::{Revocations, follow_keys, follow_revocations},
     cache::{Cache, Shelf, ShelfError},
     clock::now_ms,
+    cmcd::Viewers,
     config::EdgeConfig,
     fence::{Fence, Heard},
     http::{self, AccessLog, Certificate, Cors, Crowd, Edge, Guard, Proxies, Tarpit},
@@ -25,6 +26,7 @@ use crate::{
     purge::{Table, acknowledge, apply},
     renewal::{self, Renewal, Schedulers},
     sessions,
+    trace::Traces,
 };
 
 /// Shortest secret between edges: it lets in without a token.
@@ -81,6 +83,7 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let proxies = Proxies::new(&config.trusted_proxies).map_err(|error| fault("trusted_proxies")(error.to_string()))?;
     let region = config.region.as_deref().map(str::parse::<Region>).transpose();
     let region = region.map_err(|error| fault("region")(error.to_string()))?;
+    let traces = Traces::new(config.trace_ratio).map_err(fault("trace_ratio"))?;
     let certificate = config.tls.as_ref().map(Certificate::open).transpose().map_err(fault("tls"))?;
     let tls = certificate.as_ref().map(Certificate::acceptor).transpose().map_err(fault("tls"))?;
     let open_log = |path: &PathBuf| AccessLog::open(path, config.access_log_addresses);
@@ -92,7 +95,8 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     let shelf = Shelf::open(config.memory_mb, disk).await?;
     let address = listener.local_addr().map_err(EdgeError::Listener)?;
 
-    let metrics = Arc::new(Metrics::new());
+    let traces = Arc::new(traces);
+    let metrics = Arc::new(Metrics::new(Arc::clone(&traces)));
     let table = Arc::new(Table::default());
     let keyring = Arc::new(ArcSwap::from_pointee(Keyring::default()));
     let revocations = Arc::new(Revocations::default());
@@ -133,12 +137,15 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
         table: Arc::clone(&table),
         cors: Cors::new(&config.cors_origins),
         proxies,
+        tag_header: config.tag_header,
         tarpit: Tarpit::new(),
         shield_secret: config.shield_secret.clone(),
         // TLS may end in front of it.
         secure: tls.is_some() || config.url.as_ref().is_some_and(|url| url.starts_with("https://")),
         metrics,
         access_log,
+        viewers: Viewers::new(),
+        traces,
     });
     let stop = &shutdown.stop;
     let [(purges, heard_purges), (keys, heard_keys), (revoked, heard_revocations)] =

@@ -26,6 +26,14 @@ sub vcl_recv {
 }
 
 sub vcl_backend_response {
+    # An edge that trusts this cache (edge.trusted_proxies) and has edge.tag_header: xkey says the tags itself.
+    if (!beresp.http.xkey) {
+        call tags_of_name;
+    }
+}
+
+# What an edge would say: the same tags, read from the name.
+sub tags_of_name {
     # A token that stands in the path is no part of the object's name.
     set bereq.http.n-path = regsub(regsub(bereq.url, "[?].*$", ""), "^/t/[^/]+", "");
     # Tags follow from the name: tenant, channel or title, timeline or generation, rendition, and the object itself.

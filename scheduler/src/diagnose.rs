@@ -1,5 +1,12 @@
 //! Where a channel fails: each station from who may watch to what a player sees, in the order of the
-//! signal. Pure: the record and what is heard go in, sentences come out.
+//! signal. Pure: the record, what is heard and what `look` found go in, sentences come out.
+
+mod delivered;
+mod look;
+mod playlist;
+
+pub use delivered::{CameTo, Delivered, Edges, Rights, Seen};
+pub use look::{Sight, look};
 
 use framemill_schemas::live::{
     ChannelDetail, ChannelRecord, ChannelState, Diagnosis, SAMPLES_TO_TELL, Station, StationState, StationView, Wanted,
@@ -26,7 +33,7 @@ impl Found {
 }
 
 /// Looks at every station of a channel.
-pub fn diagnose(channel: &ChannelRecord, shown: &ChannelDetail) -> Diagnosis {
+pub fn diagnose(channel: &ChannelRecord, shown: &ChannelDetail, delivered: &Delivered) -> Diagnosis {
     let mut stations: Vec<StationView> = Vec::new();
     for station in [
         Station::Entitlement,
@@ -39,14 +46,17 @@ pub fn diagnose(channel: &ChannelRecord, shown: &ChannelDetail) -> Diagnosis {
         Station::Playback,
     ] {
         let found = match station {
-            Station::Entitlement => entitlement(channel),
+            Station::Entitlement => {
+                let of = (&channel.tenant, channel.id.as_str());
+                delivered::entitlement(of, &channel.edition.access, &delivered.rights)
+            }
             Station::Control => control(channel),
             _ if !channel.is_on_air() => found(StationState::Unknown, "not looked at: it is off air"),
             Station::Source => source(shown),
             Station::Encoder => encoder(channel, shown),
             Station::Queue => queue(channel, shown),
             Station::OriginPlaylist => playlist(shown),
-            Station::EdgePlaylist => found(StationState::Unknown, "there is no edge in this version"),
+            Station::EdgePlaylist => delivered::edge_playlist(&delivered.edges),
             Station::Playback => playback(&stations, shown),
         };
         let Found { state, says, mend } = found;
@@ -59,15 +69,6 @@ pub fn diagnose(channel: &ChannelRecord, shown: &ChannelDetail) -> Diagnosis {
         failed: stations.iter().find(|found| found.state == StationState::Failed).map(|found| found.station),
         stations,
     }
-}
-
-fn entitlement(channel: &ChannelRecord) -> Found {
-    let access = &channel.edition.access;
-    if access.policy.is_none() && access.regions.is_empty() {
-        return found(StationState::Ok, "everybody may watch it");
-    }
-    let rule = access.policy.as_deref().unwrap_or("regions only");
-    found(StationState::Unknown, format!("its rule ({rule}) is for the edge, and there is no edge in this version"))
 }
 
 fn control(channel: &ChannelRecord) -> Found {
@@ -221,6 +222,21 @@ fn samples(shown: &ChannelDetail) -> Option<Found> {
     Some(found(StationState::Warning, says).mend("look at its source"))
 }
 
+/// What follows for a player from what lies between the store and itself.
+fn beyond(of: &impl Fn(Station) -> Option<StationState>) -> Option<Found> {
+    use StationState::{Failed, Warning};
+    if of(Station::Entitlement) == Some(Failed) {
+        return Some(found(Failed, "players are let in nowhere").mend("mend the first station that failed"));
+    }
+    match of(Station::EdgePlaylist) {
+        Some(Failed) => {
+            Some(found(Failed, "players get nothing new from any edge").mend("mend the first station that failed"))
+        }
+        Some(Warning) => Some(found(Warning, "players of some edges get nothing new")),
+        _ => None,
+    }
+}
+
 /// What follows for a player from what the stations before it are.
 fn playback(before: &[StationView], shown: &ChannelDetail) -> Found {
     use StationState::{Failed, Ok, Unknown, Warning};
@@ -239,6 +255,9 @@ fn playback(before: &[StationView], shown: &ChannelDetail) -> Found {
         let says =
             if seen.state == Failed { "players may stumble over what cannot be decoded" } else { "players show it" };
         return found(Warning, says);
+    }
+    if let Some(says) = beyond(&of) {
+        return says;
     }
     if of(Station::OriginPlaylist) == Some(Unknown) {
         return found(Unknown, "pictures are there; nobody says whether playlists list them");

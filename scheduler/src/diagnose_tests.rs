@@ -8,7 +8,7 @@ use framemill_schemas::{
 };
 use uuid::Uuid;
 
-use super::*;
+use super::{delivered::tests::well as delivered, *};
 use crate::{api::channel_view_of, ops::sample};
 
 fn replica(name: &str) -> EncoderView {
@@ -93,12 +93,11 @@ fn state_of(found: &Diagnosis, station: Station) -> StationState {
 #[test]
 fn every_station_is_there_in_order_and_one_that_is_well_says_so() {
     let (channel, shown) = well();
-    let found = diagnose(&channel, &shown);
+    let found = diagnose(&channel, &shown, &delivered());
     assert!(found.stations.is_sorted_by_key(|held| held.station) && found.stations.len() == 8);
     assert_eq!(found.failed, None);
     for held in &found.stations {
-        let expected = if held.station == Station::EdgePlaylist { StationState::Unknown } else { StationState::Ok };
-        assert_eq!(held.state, expected, "{held:?}");
+        assert_eq!(held.state, StationState::Ok, "{held:?}");
     }
 }
 
@@ -133,7 +132,7 @@ fn the_first_station_that_fails_is_the_answer() {
     for (what, change, failed) in cases {
         let (mut channel, mut shown) = well();
         change(&mut channel, &mut shown);
-        let found = diagnose(&channel, &shown);
+        let found = diagnose(&channel, &shown, &delivered());
         assert_eq!(found.failed, failed, "{what}: {found:?}");
         let reached = [Some(Station::Queue), Some(Station::OriginPlaylist)].contains(&failed);
         assert_eq!(
@@ -153,7 +152,7 @@ fn what_is_missing_is_a_warning_and_what_nobody_says_is_unknown() {
         (
             |channel, _| channel.edition.access = Access { policy: Some("s".to_owned()), regions: Vec::new() },
             Station::Entitlement,
-            Unknown,
+            Warning,
         ),
         (|_, shown| shown.sources.iter_mut().for_each(|source| source.reachable = None), Station::Source, Unknown),
         (|_, shown| shown.replicas[0].speed_milli = Some(979), Station::Encoder, Warning),
@@ -165,7 +164,7 @@ fn what_is_missing_is_a_warning_and_what_nobody_says_is_unknown() {
     for (change, station, state) in cases {
         let (mut channel, mut shown) = well();
         change(&mut channel, &mut shown);
-        let found = diagnose(&channel, &shown);
+        let found = diagnose(&channel, &shown, &delivered());
         assert_eq!((state_of(&found, station), found.failed), (state, None), "{found:?}");
     }
 }
@@ -196,11 +195,39 @@ fn what_samples_show_is_the_origins() {
     ] {
         let (channel, mut shown) = well();
         shown.renditions[0].sample = Some(given);
-        let found = diagnose(&channel, &shown);
+        let found = diagnose(&channel, &shown, &delivered());
         let of = |station| state_of(&found, station);
         assert_eq!((of(Station::OriginPlaylist), of(Station::Playback)), (origin, playback), "{found:?}");
         let says = &found.stations.iter().find(|held| held.station == Station::OriginPlaylist).unwrap().says;
         assert!(says.contains(words), "{says}");
         assert_eq!(found.failed, (origin == Failed).then_some(Station::OriginPlaylist));
     }
+}
+
+#[test]
+fn what_lies_beyond_the_store_reaches_players() {
+    use StationState::{Failed, Ok, Unknown, Warning};
+    let edge = |came_to: Vec<CameTo>| {
+        let seen = came_to.into_iter().map(|came_to| Seen { edge: "edge-1".parse().unwrap(), came_to }).collect();
+        Edges::Asked { last: 7, seen, named: true }
+    };
+    let suspended = crate::delivery::entitle::Denied::TenantSuspended("acme".parse().unwrap());
+    for (denied, edges, failed, playback) in [
+        (None, edge(vec![CameTo::Playlist(7)]), None, Ok),
+        (None, Edges::Unasked("there is no edge"), None, Ok),
+        (None, edge(vec![CameTo::Playlist(7), CameTo::Missing]), None, Warning),
+        (None, edge(vec![CameTo::Missing]), Some(Station::EdgePlaylist), Failed),
+        (Some(suspended), edge(vec![CameTo::Playlist(7)]), Some(Station::Entitlement), Failed),
+    ] {
+        let (channel, shown) = well();
+        let mut found = delivered();
+        (found.rights.denied, found.edges) = (denied, edges);
+        let found = diagnose(&channel, &shown, &found);
+        assert_eq!((found.failed, state_of(&found, Station::Playback)), (failed, playback), "{found:?}");
+    }
+    // Off air nobody is asked.
+    let (mut channel, shown) = well();
+    channel.wanted = Wanted::Stopped;
+    let found = diagnose(&channel, &shown, &delivered());
+    assert_eq!(state_of(&found, Station::EdgePlaylist), Unknown);
 }

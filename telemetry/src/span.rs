@@ -21,8 +21,13 @@ const TRACESTATE: &str = "tracestate";
 
 /// What a child elsewhere needs to know of `span`; empty where nothing is traced.
 pub fn context(span: &Span) -> TraceContext {
+    carried(&span.context())
+}
+
+/// A context as records and headers carry it.
+fn carried(context: &Context) -> TraceContext {
     let mut headers = HashMap::new();
-    TraceContextPropagator::new().inject_context(&span.context(), &mut headers);
+    TraceContextPropagator::new().inject_context(context, &mut headers);
     TraceContext {
         traceparent: headers.remove(TRACEPARENT).unwrap_or_default(),
         tracestate: headers.remove(TRACESTATE).unwrap_or_default(),
@@ -37,22 +42,25 @@ pub fn adopt(span: &Span, parent: &TraceContext) {
     let _ = span.set_parent(parent);
 }
 
-/// Records a span that is over: a wait is only known when it has ended.
+/// Records a span that is over: a wait is only known when it has ended. Returns what is needed to record others below it;
+/// empty where nothing is traced.
 pub fn past(
     name: &'static str,
     parent: &TraceContext,
     start_ms: i64,
     end_ms: i64,
     attributes: &[(&'static str, String)],
-) {
+) -> TraceContext {
     // Without a parent it would be a trace of its own, of which nobody knows.
-    let Some(parent) = remote(parent) else { return };
+    let Some(parent) = remote(parent) else { return TraceContext::default() };
     let tracer = global::tracer("framemill");
     let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone()));
     let builder =
         SpanBuilder::from_name(name).with_start_time(instant(start_ms)).with_attributes(attributes.collect::<Vec<_>>());
     // Clocks of two machines differ: a wait never ends before it began.
-    tracer.build_with_context(builder, &parent).end_with_timestamp(instant(end_ms.max(start_ms)));
+    let mut span = tracer.build_with_context(builder, &parent);
+    span.end_with_timestamp(instant(end_ms.max(start_ms)));
+    carried(&Context::new().with_remote_span_context(span.span_context().clone()))
 }
 
 /// The span of one try at a job, under the job's parent. The wait in the queue and the claim are

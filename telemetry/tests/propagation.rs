@@ -50,7 +50,8 @@ fn a_trace_goes_on_elsewhere() {
     span::adopt(&child, &carried);
     child.in_scope(|| drop(tracing::info_span!("upload")));
     drop(child);
-    span::past("queue wait", &carried, 1_000, 2_500, &[("job", "7".to_owned())]);
+    let over = span::past("queue wait", &carried, 1_000, 2_500, &[("job", "7".to_owned())]);
+    span::past("look", &over, 1_100, 1_200, &[]);
     span::past("claim", &carried, 9_000, 8_000, &[]);
     drop(unrelated.exit());
 
@@ -58,6 +59,8 @@ fn a_trace_goes_on_elsewhere() {
     assert_eq!(request.parent_span_id, SpanId::INVALID);
     for (name, parent) in
         [("attempt", &request), ("upload", &kept.named("attempt")), ("queue wait", &request), ("claim", &request)]
+            .into_iter()
+            .chain([("look", &kept.named("queue wait"))])
     {
         let span = kept.named(name);
         assert_eq!(span.parent_span_id, parent.span_context.span_id(), "{name}");
@@ -75,7 +78,7 @@ fn a_trace_goes_on_elsewhere() {
         let alone = tracing::info_span!(parent: None, "alone");
         span::adopt(&alone, &parent);
         drop(alone);
-        span::past("lost", &parent, 1, 2, &[]);
+        assert_eq!(span::past("lost", &parent, 1, 2, &[]), TraceContext::default());
         assert_eq!(kept.named("alone").parent_span_id, SpanId::INVALID);
     }
     assert!(!kept.0.lock().unwrap().iter().any(|span| span.name == "lost"));

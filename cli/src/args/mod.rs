@@ -97,9 +97,9 @@ pub enum Command {
     /// What is happening
     #[command(subcommand)]
     Event(operate::Event),
-    /// Show what happened to one title, step by step
+    /// Show what happened to one title, step by step, and where the trace of its viewers is
     Trace {
-        /// Its id
+        /// Its id; of a channel TENANT/CHANNEL
         id: String,
     },
     /// Encode settings

@@ -1,12 +1,15 @@
 //! `framemill trace`: what happened to one title, step by step, from its own record and those of
-//! its jobs. What happened inside a step is in the trace whose id is shown.
+//! its jobs. What happened inside a step is in the trace whose id is shown; what viewers met is in another one, of a
+//! channel too.
 
 use framemill_schemas::{
     api::{AssetView, JobView},
     asset::AssetState,
+    delivery::viewing,
     failure::Class,
     ids::NodeId,
     job::JobState,
+    live::ChannelView,
 };
 use serde::Serialize;
 
@@ -25,6 +28,8 @@ struct Trace {
     state: AssetState,
     /// Id of the trace in the collector.
     trace: Option<String>,
+    /// Id of the trace of those who watch it today (UTC).
+    viewers: String,
     submitted_ms: i64,
     ended_ms: Option<i64>,
     steps: Vec<Step>,
@@ -93,6 +98,12 @@ impl End {
 /// Runs the command.
 pub async fn run(global: &Global, id: &str) -> Result<(), CliError> {
     let client = client(global)?;
+    if let Some((tenant, channel)) = id.split_once('/') {
+        let path = format!("/v1/channels/{}", segment(channel));
+        let found: ChannelView = client.get(&with_query(&path, &[("tenant", Some(tenant))])).await?;
+        watched(global, &format!("{}/{}", found.tenant, found.channel_id));
+        return Ok(());
+    }
     let asset: AssetView = client.get(&format!("/v1/assets/{}", segment(id))).await?;
     let jobs: Vec<JobView> =
         client.list(&with_query("/v1/jobs", &[("asset", Some(id)), ("limit", Some("200"))])).await?;
@@ -105,6 +116,21 @@ pub async fn run(global: &Global, id: &str) -> Result<(), CliError> {
     Ok(())
 }
 
+/// A channel has no end: what is told of it is where its viewers' trace is.
+fn watched(global: &Global, channel: &str) {
+    let viewers = viewers(&format!("channel:{channel}"), output::now_ms());
+    if global.json {
+        output::json(&serde_json::json!({ "channel": channel, "viewers": viewers }));
+    } else {
+        output::line(format!("{channel}\nviewers today: trace {viewers}"));
+    }
+}
+
+/// Id of the trace of those who watch something today.
+fn viewers(tag: &str, now_ms: i64) -> String {
+    viewing(tag, now_ms).id().map(str::to_owned).unwrap_or_default()
+}
+
 /// Everything that happened, in order.
 fn trace(asset: &AssetView, jobs: &[JobView], now_ms: i64) -> Trace {
     let mut steps = vec![step(asset.submitted_ms, "asset", End::Submitted)];
@@ -115,6 +141,7 @@ fn trace(asset: &AssetView, jobs: &[JobView], now_ms: i64) -> Trace {
         asset: asset.id.to_string(),
         state: asset.state,
         trace: asset.trace.clone(),
+        viewers: viewers(&format!("asset:{}", asset.id), now_ms),
         submitted_ms: asset.submitted_ms,
         ended_ms: asset.ended_ms,
         steps,
@@ -223,6 +250,7 @@ fn show(trace: &Trace) {
         Some(id) => output::line(format!("trace {id}")),
         None => output::line("not traced: no collector is configured (otel.endpoint)"),
     }
+    output::line(format!("viewers today: trace {}", trace.viewers));
     let dash = || "-".to_owned();
     let rows = trace.steps.iter().map(|step| {
         vec![

@@ -6,8 +6,8 @@ use hyper::{
 };
 
 /// Request headers that players send.
-const ALLOWED: &str = "range, authorization, cta-common-access-token, if-none-match, if-range, cmcd-object, cmcd-request, \
-                       cmcd-session, cmcd-status";
+const ALLOWED: &str = "range, authorization, cta-common-access-token, if-none-match, if-range, content-type, cmcd-object, \
+                       cmcd-request, cmcd-session, cmcd-status";
 /// Answer headers that players read.
 const EXPOSED: &str = "content-length, content-range, etag, date, age, cache-status, retry-after, \
                        cta-common-access-token";
@@ -51,7 +51,7 @@ impl Cors {
     /// Adds what the answer to a preflight says.
     pub fn add_preflight(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
         self.add(origin, headers);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(REMEMBER_S));
     }

@@ -206,7 +206,7 @@ impl Guard {
         now_ms: i64,
     ) -> Option<Result<Arc<Known>, Denied>> {
         let renewal = self.renewal.as_ref()?;
-        let ended_s = renewal.excuse(digest, carriage, is_playlist(seeking.path), now_ms)?;
+        let ended_s = renewal.excuse(digest, carriage, leads_on(seeking.path), now_ms)?;
         let checked = self.check(token, digest, &Seeking { now_s: ended_s - 1, ..*seeking }, now_ms);
         Some(checked.and_then(|known| match known.verified.retired_ms {
             Some(retired_ms) if retired_ms <= now_ms => Err(Refusal::Retired.into()),
@@ -250,8 +250,9 @@ impl Guard {
     }
 }
 
-/// Whether a path is a playlist's or a manifest's: what players ask for again and again, and what addresses are
-/// relative to.
-pub fn is_playlist(path: &str) -> bool {
-    path.ends_with(".m3u8") || path.ends_with(".mpd")
+/// Whether a player is led on to its next token when it asks for this: a playlist or manifest, which players of a channel
+/// ask for again and again, and what addresses are relative to. Those of a title they ask for once, so there it is
+/// anything.
+pub fn leads_on(path: &str) -> bool {
+    path.starts_with("/vod/") || path.ends_with(".m3u8") || path.ends_with(".mpd")
 }

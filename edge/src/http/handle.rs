@@ -21,19 +21,23 @@ use super::{
     answer::{self, Body, Terms},
     asked::{self, Asked, COOKIE, Carriage},
     cors::Cors,
-    guard::{Denied, Guard, is_playlist},
+    guard::{Denied, Guard, leads_on},
     peer::Proxies,
     renewed::{self, HandOver, hand_over},
+    report,
+    tag_header::TagHeader,
     tarpit::Tarpit,
 };
 use crate::{
     cache::{Cache, Served},
     clock::now_ms,
+    cmcd::Viewers,
     fence::Fence,
     metrics::Metrics,
     origin::{PURGED_HEADER, SHIELD_HEADER},
     purge::Table,
     renewal::{Next, Renewal},
+    trace::{self, Traces},
 };
 
 /// How long an edge that asks waits until this one has heard of the same purges.
@@ -58,6 +62,8 @@ pub struct Edge {
     pub cors: Cors,
     /// Whose word on addresses counts.
     pub proxies: Proxies,
+    /// In which header those are told tags.
+    pub tag_header: Option<TagHeader>,
     /// Who shows too many tokens that open nothing.
     pub tarpit: Tarpit,
     /// What edges show that ask this one.
@@ -68,10 +74,14 @@ pub struct Edge {
     pub metrics: Arc<Metrics>,
     /// Where each request is written down.
     pub access_log: Option<AccessLog>,
+    /// What players tell.
+    pub viewers: Viewers,
+    /// Which requests are traced.
+    pub traces: Arc<Traces>,
 }
 
 /// How a request ended, and for metrics in one word.
-type Ended = (Response<Body>, &'static str);
+pub type Ended = (Response<Body>, &'static str);
 
 impl Edge {
     /// Answers one request.
@@ -81,18 +91,30 @@ impl Edge {
         peer: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
         let (at_ms, began) = (now_ms(), Instant::now());
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, ());
         let asked = asked::read(request.uri(), request.headers()).ok();
         let viewer = self.proxies.viewer(peer, request.headers());
         let mut session = None;
-        let (mut response, outcome) = self.respond(&request, asked.as_ref(), viewer, &mut session).await;
+        let (mut response, outcome) = self.respond(&request, body, asked.as_ref(), viewer, &mut session).await;
         let origin = request.headers().get(header::ORIGIN);
         if request.method() == Method::OPTIONS && response.status() == StatusCode::NO_CONTENT {
             self.cors.add_preflight(origin, response.headers_mut());
         } else {
             self.cors.add(origin, response.headers_mut());
         }
+        if let Some((tags, asked)) = self.tag_header.zip(asked.as_ref()).filter(|_| self.proxies.believes(peer)) {
+            tags.add(asked.key(), response.status(), response.headers_mut());
+        }
         let bytes = if request.method() == Method::HEAD { 0 } else { length(response.headers()) };
         self.metrics.answered(outcome, bytes);
+        self.hear(&request, asked.as_ref(), session.as_deref(), response.status());
+        // Whoever is not let in names what it likes.
+        let status = response.status();
+        if let Some(asked) = asked.as_ref().filter(|_| session.is_some() || status.is_server_error()) {
+            let (key, end_ms) = (asked.key(), now_ms());
+            self.traces.ended(&trace::Ended { key, at_ms, end_ms, status, outcome, bytes });
+        }
         if let Some(log) = &self.access_log {
             log.write(&Line {
                 viewer,
@@ -114,7 +136,8 @@ impl Edge {
     /// The answer to a request; `session` is whose it turned out to be.
     async fn respond(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<()>,
+        body: Incoming,
         asked: Option<&Asked<'_>>,
         viewer: IpAddr,
         session: &mut Option<String>,
@@ -128,6 +151,8 @@ impl Edge {
                 *preflight.status_mut() = StatusCode::NO_CONTENT;
                 return (preflight, "preflight");
             }
+            // Whoever may have what a report is about may make it.
+            Method::POST if asked.is_some_and(report::is_place) => Way::Get,
             _ => return refuse(StatusCode::METHOD_NOT_ALLOWED, "method", "only GET, HEAD and OPTIONS are answered"),
         };
         let Some(asked) = asked else {
@@ -142,7 +167,7 @@ impl Edge {
             match self.guard.admit(asked, way, viewer, page, now_ms) {
                 Ok(admitted) => {
                     shown = Some(admitted.token);
-                    let renewal = self.renewal.as_ref().filter(|_| is_playlist(asked.path));
+                    let renewal = self.renewal.as_ref().filter(|_| leads_on(asked.path));
                     let newer = renewal.and_then(|renewal| renewal.next(&admitted.shown(), now_ms));
                     next = newer.map(|newer| (newer, hand_over(admitted.carriage, admitted.renewing)));
                     *session = Some(admitted.session);
@@ -157,6 +182,9 @@ impl Edge {
                 }
             }
         };
+        if *method == Method::POST {
+            return self.take_report(asked, session.as_deref(), body).await;
+        }
         if !self.fence.is_open() {
             return refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -254,7 +282,8 @@ impl Edge {
     }
 }
 
-fn refuse(status: StatusCode, reason: &'static str, title: &'static str) -> Ended {
+/// A refusal, and its word.
+pub fn refuse(status: StatusCode, reason: &'static str, title: &'static str) -> Ended {
     (answer::problem(status, reason, title), reason)
 }
 

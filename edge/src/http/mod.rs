@@ -10,7 +10,9 @@ mod guard;
 mod handle;
 mod peer;
 mod renewed;
+mod report;
 mod serve;
+mod tag_header;
 mod tarpit;
 mod tls;
 
@@ -22,5 +24,6 @@ pub use guard::Guard;
 pub use handle::Edge;
 pub use peer::Proxies;
 pub use serve::serve;
+pub use tag_header::TagHeader;
 pub use tarpit::Tarpit;
 pub use tls::Certificate;

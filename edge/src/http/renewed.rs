@@ -66,15 +66,21 @@ pub fn in_header(token: &str, headers: &mut HeaderMap) {
     }
 }
 
-/// Adds the next token to an answer as a cookie of the folder that it was asked for in.
+/// Adds the next token to an answer as a cookie of the channel or title.
 pub fn in_cookie(name: &str, token: &str, path: &str, valid_s: i64, secure: bool, headers: &mut HeaderMap) {
-    let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+    let folder = folder(path);
     let more = if secure { "; Secure; SameSite=None; Partitioned" } else { "; SameSite=Lax" };
     let token = path_form(token);
     let cookie = format!("{name}={token}; Path={folder}; Max-Age={valid_s}; HttpOnly{more}");
     if let Some(cookie) = sensitive(&cookie) {
         headers.append(header::SET_COOKIE, cookie);
     }
+}
+
+/// The folder of a channel or title: `/live/acme/news`.
+fn folder(path: &str) -> &str {
+    let ends = path.match_indices('/').map(|(at, _)| at);
+    ends.skip(1).take(3).last().map_or(path, |end| &path[..end])
 }
 
 /// A value that is never printed.
@@ -87,6 +93,17 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cookie_is_for_the_channel_or_title() {
+        for (path, expected) in [
+            ("/live/acme/news/video.m3u8", "/live/acme/news"),
+            ("/vod/acme/x/g1-00c0ffee/720p/7.m4s", "/vod/acme/x"),
+            ("/live/acme", "/live/acme"),
+        ] {
+            assert_eq!(folder(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn a_player_is_led_on_with_the_rest_of_its_query() {
@@ -103,7 +120,7 @@ mod tests {
             assert_eq!(response.status(), 307);
             assert_eq!(response.headers()[header::LOCATION], format!("/t/new{path}{rest}"), "{query}");
             assert_eq!(response.headers()[header::CACHE_CONTROL], "private, no-store");
-            assert!(!format!("{response:?}").contains("new"), "a token is not printed");
+            assert!(!format!("{:?}", response.headers()).contains("new"), "a token is not printed");
         }
     }
 

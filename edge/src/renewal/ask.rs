@@ -32,7 +32,7 @@ impl Renewal {
         (Self { chains: Mutex::new(Chains::new(session_ms_max)), asks, metrics }, taken)
     }
 
-    /// Takes the token that a playlist is served for; returns the one to hand on, if there is a newer one. Never waits.
+    /// Takes the token that something is served for by which players are led on; returns the one to hand on, if there is a newer one. Never waits.
     pub fn next(&self, shown: &Shown<'_>, now_ms: i64) -> Option<Arc<Next>> {
         let step = self.lock().asked(shown, now_ms);
         if step.full {
@@ -48,8 +48,8 @@ impl Renewal {
     }
 
     /// Takes a token whose time is over; returns when it ended if it still opens what it is shown for.
-    pub fn excuse(&self, digest: &Digest, carriage: Carriage, is_playlist: bool, now_ms: i64) -> Option<i64> {
-        self.lock().excuse(digest, carriage, is_playlist, now_ms)
+    pub fn excuse(&self, digest: &Digest, carriage: Carriage, leads_on: bool, now_ms: i64) -> Option<i64> {
+        self.lock().excuse(digest, carriage, leads_on, now_ms)
     }
 
     fn lock(&self) -> MutexGuard<'_, Chains> {

@@ -240,9 +240,9 @@ impl Chains {
 
     /// Takes a token whose time is over, and what it is shown for; returns when it ended if it still opens that.
     /// Guards: a token that this edge has renewed, and whose session it renews still. A playlist leads its player on to
-    /// the next token, for as long as this one is shown without a pause: players ask for the address that they began
+    /// the next token, and so does anything of a title, for as long as this one is shown without a pause: players ask for the address that they began
     /// with, however often they are led on. Anything else it opens for a moment.
-    pub fn excuse(&self, digest: &Digest, carriage: Carriage, is_playlist: bool, now_ms: i64) -> Option<i64> {
+    pub fn excuse(&self, digest: &Digest, carriage: Carriage, leads_on: bool, now_ms: i64) -> Option<i64> {
         let known = self.known.get(digest)?;
         let chain = self.all.get(&known.lineage)?;
         let next = chain.next.as_ref().filter(|next| !has_ended(next, now_ms))?;
@@ -250,7 +250,7 @@ impl Chains {
             return None;
         }
         let is_followed = known.asked_ms.saturating_add(WATCHED_MS) > now_ms;
-        let is_led_on = is_playlist && carriage == Carriage::Path && is_followed;
+        let is_led_on = leads_on && carriage == Carriage::Path && is_followed;
         let is_near = known.expires_s.saturating_add(GRACE_S).saturating_mul(1000) > now_ms;
         (is_led_on || is_near).then_some(known.expires_s)
     }

@@ -69,7 +69,7 @@ fn a_scheduler_that_does_not_answer_is_asked_less_and_less_and_one_that_refuses_
 
 #[test]
 fn what_a_token_opens_after_its_end() {
-    for (way, is_playlist, now_ms, opens) in [
+    for (way, leads_on, now_ms, opens) in [
         (Carriage::Path, true, 61_000, true),
         (Carriage::Path, true, 100_000, true),
         // It was last shown at 45 s.
@@ -83,8 +83,8 @@ fn what_a_token_opens_after_its_end() {
         // The next one has ended too.
         (Carriage::Path, true, 105_000, false),
     ] {
-        let found = renewed().excuse(&digest_of("a"), way, is_playlist, now_ms);
-        assert_eq!(found, opens.then_some(60), "{way:?} {is_playlist} {now_ms}");
+        let found = renewed().excuse(&digest_of("a"), way, leads_on, now_ms);
+        assert_eq!(found, opens.then_some(60), "{way:?} {leads_on} {now_ms}");
     }
     // One that was never shown here, of whatever session.
     assert_eq!(renewed().excuse(&digest_of("z"), Carriage::Path, true, 61_000), None);

@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use framemill_edge::{EdgeConfig, TagHeader};
 use framemill_schemas::delivery::Claims;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -152,5 +153,71 @@ async fn behind_nginx_nobody_gets_in_on_anothers_token() {
     let edge = farm.edge("edge-1").await;
     if let Some(front) = nginx(farm.path(), &edge).await {
         two_viewers(&farm, &front, "nginx").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_told_to_proxies_that_are_trusted_and_to_nobody_else() {
+    let farm = Farm::start().await;
+    farm.put(SEGMENT, "body").await;
+    let token = farm.token(&claims(&["/live/acme/news/"]));
+    let tags = "object:live/acme/news/t1-00c0ffee/720p/7.m4s,tenant:acme,channel:acme/news,\
+                timeline:acme/news/t1-00c0ffee,rendition:acme/news/t1-00c0ffee/720p";
+    for (trusted, expected) in [("127.0.0.1", Some(tags)), ("10.0.0.0/8", None)] {
+        let config = EdgeConfig {
+            tag_header: Some(TagHeader::CacheTag),
+            trusted_proxies: vec![trusted.to_owned()],
+            ..EdgeConfig::default()
+        };
+        let edge = farm.edge_with("edge-1", config, farm.nats.port).await;
+        let answer = edge.request(&format!("/t/{token}/{SEGMENT}")).send().await.unwrap();
+        assert_eq!(answer.headers().get("cache-tag").map(|tags| tags.to_str().unwrap()), expected);
+        let refused = edge.request(&format!("/t/x/{SEGMENT}")).send().await.unwrap();
+        assert!(refused.status().is_client_error() && !refused.headers().contains_key("cache-tag"));
+        edge.end().await;
+    }
+}
+
+/// The configuration that this repository ships, with that edge behind it.
+async fn shipped_varnish(folder: &Path, edge: &Edge) -> Option<Front> {
+    let varnishd = program("varnishd")?;
+    let shipped = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/caches/varnish.vcl"));
+    let backend = format!(".port = \"{}\"", edge.address.port());
+    let shipped = shipped.unwrap().replace(".port = \"8081\"", &backend);
+    let told = "sub vcl_deliver { if (obj.hits > 0) { set resp.http.X-Front = \"HIT\"; } }";
+    let vcl = folder.join("shipped.vcl");
+    std::fs::write(&vcl, shipped + told).unwrap();
+    let port = free_port().await;
+    let mut command = Command::new(varnishd);
+    command.arg("-F").arg("-n").arg(folder.join("shipped")).arg("-f").arg(&vcl);
+    command.arg("-a").arg(format!("127.0.0.1:{port}")).args(["-s", "malloc,64m"]);
+    started(command, port).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_varnish_purges_by_the_tags_it_is_told_and_shows_none() {
+    let farm = Farm::start().await;
+    farm.put(SEGMENT, "body").await;
+    let config = EdgeConfig {
+        tag_header: Some(TagHeader::Xkey),
+        trusted_proxies: vec!["127.0.0.1".to_owned()],
+        ..EdgeConfig::default()
+    };
+    let edge = farm.edge_with("edge-1", config, farm.nats.port).await;
+    let Some(front) = shipped_varnish(farm.path(), &edge).await else { return };
+    let token = farm.token(&claims(&["/live/acme/news/"]));
+    let purge = async |tags: &str| {
+        let method = reqwest::Method::from_bytes(b"PURGE").unwrap();
+        let request = reqwest::Client::new().request(method, format!("http://127.0.0.1:{}/", front.port));
+        request.header("xkey-purge", tags).send().await.unwrap().status().as_u16()
+    };
+    for (tags, kept) in [("channel:acme/sport", true), ("rendition:acme/news/t1-00c0ffee/720p", false)] {
+        for _ in 0..2 {
+            let (status, said) = ask(&front, "path", Some(&token), SEGMENT).await;
+            assert!(status == 200 && !said.contains("xkey") && !said.contains("channel:"), "{said}");
+        }
+        assert_eq!(purge(tags).await, 200);
+        let (_, said) = ask(&front, "path", Some(&token), SEGMENT).await;
+        assert_eq!(said.contains("HIT"), kept, "{tags}: {said}");
     }
 }

@@ -32,6 +32,8 @@ use crate::support::{Edge, Farm, PLAYLIST, SEGMENT, claims, eventually, now_ms};
 
 /// How long a token lives here, seconds: its last third is a second and a bit.
 pub const LIFE_S: i64 = 4;
+/// A segment of a title.
+const OF_TITLE: &str = "vod/acme/x/g1-00c0ffee/720p/7.m4s";
 /// How often a player asks.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -70,7 +72,7 @@ impl Scheduler {
         let address = listener.local_addr().unwrap();
         let (mood, now) = watch::channel(mood);
         let (asked, key) = (Arc::new(AtomicUsize::new(0)), farm.key());
-        let scope = vec!["/live/acme/".to_owned()].try_into().unwrap();
+        let scope = vec!["/live/acme/".to_owned(), "/vod/acme/".to_owned()].try_into().unwrap();
         let verifying = TokenKey {
             v: TOKEN_KEY_VERSION,
             kid: key.kid.clone(),
@@ -242,6 +244,20 @@ async fn by_header(edge: &Edge, mut token: String, until: Instant) -> usize {
     changes
 }
 
+/// A player of a title, which never asks for a playlist again.
+async fn through_a_title(edge: &Edge, token: String, until: Instant) -> usize {
+    let (mut led_on, mut last) = (0, token.clone());
+    while Instant::now() < until {
+        let answer = edge.request(&format!("/t/{token}/{OF_TITLE}")).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let now = answer.url().path().split('/').nth(2).unwrap().to_owned();
+        led_on += usize::from(now != last);
+        last = now;
+        tokio::time::sleep(POLL).await;
+    }
+    led_on
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_watches_on_is_never_refused_whichever_way_its_token_comes() {
     let farm = Farm::start().await;
@@ -251,20 +267,27 @@ async fn whoever_watches_on_is_never_refused_whichever_way_its_token_comes() {
     let log = farm.path().join("access.log");
     let config = EdgeConfig { access_log: Some(log.clone()), ..scheduler.config() };
     let edge = farm.edge_with("edge-1", config, farm.nats.port).await;
+    farm.put(OF_TITLE, "body").await;
     let [path, cookie, header] = ["path", "cookie", "header"].map(|name| first(&farm, &session(name)));
+    let of_title = claims(&["/vod/acme/x/"]).paths;
+    let title = first(&farm, &Claims { paths: of_title, ..session("title") });
     let until = Instant::now() + Duration::from_secs(2 * LIFE_S as u64 + 2);
     let renewals = tokio::join!(
         by_path(&edge, path.clone(), until),
         by_cookie(&edge, cookie.clone(), until),
         by_header(&edge, header.clone(), until),
+        through_a_title(&edge, title.clone(), until),
     );
-    let (led_on, cookies, headers) = renewals;
+    let (led_on, cookies, headers, titles) = renewals;
     eprintln!("renewed in {} s: {renewals:?}, of {} asked", 2 * LIFE_S + 2, scheduler.asked());
-    assert!(led_on >= 2 && cookies >= 2 && headers >= 2, "{renewals:?}");
+    assert!(led_on >= 2 && cookies >= 2 && headers >= 2 && titles >= 2, "{renewals:?}");
     // One request for each next token, and not one for each playlist.
-    assert!(scheduler.asked() <= led_on + cookies + headers + 3, "{}", scheduler.asked());
+    assert!(scheduler.asked() <= led_on + cookies + headers + titles + 4, "{}", scheduler.asked());
     let written = std::fs::read_to_string(&log).unwrap_or_default();
-    assert!([path, cookie, header].iter().all(|token| !written.contains(token.as_str())), "no token is written down");
+    assert!(
+        [path, cookie, header, title].iter().all(|token| !written.contains(token.as_str())),
+        "no token is written down"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     access::Caller,
     clock::now_ms,
-    diagnose::diagnose,
+    diagnose::{Sight, diagnose, look},
     failover::lane_of,
     on_air,
     ops::{ArchiveParts, archive as archive_span, channel as ops},
@@ -220,7 +220,11 @@ pub async fn diagnose_one(
     Query(query): Query<OwnerQuery>,
 ) -> Result<Json<Diagnosis>, ApiError> {
     let entry = find(&state, &caller, &name, query.tenant).await?;
-    Ok(Json(diagnose(&entry.record, &shown(&state, &entry))))
+    let shown = shown(&state, &entry);
+    let ApiState { view, store, delivery, .. } = &state;
+    let sight = Sight { view, store, delivery, caller: &caller, now_ms: now_ms() };
+    let delivered = look(&sight, &entry.record, &shown).await?;
+    Ok(Json(diagnose(&entry.record, &shown, &delivered)))
 }
 
 /// Put a channel on air; one with a schedule, whenever that says so.

@@ -9,6 +9,7 @@ pub mod audit;
 mod cache;
 pub mod entitle;
 pub mod keys;
+mod probe;
 mod renew;
 pub mod revocations;
 mod session;

@@ -5,6 +5,7 @@ mod access;
 mod archive;
 mod caches;
 mod channels;
+mod diagnosing;
 mod document;
 mod events;
 mod farm;

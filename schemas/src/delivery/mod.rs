@@ -13,6 +13,7 @@ mod revocation;
 mod sessions;
 mod tags;
 mod tenant;
+mod viewing;
 
 pub use audit::{
     AUDIT_ADDRESSES_MAX, AUDIT_PATHS_MAX, AUDIT_QUARTERS, AUDIT_VERSION, AuditAddress, AuditRecord, AuditedAct,
@@ -42,3 +43,4 @@ pub use tenant::{
     ACCOUNT_VERSION, AccountDocument, AccountRecord, Accounts, AddressBinding, DEPTH_MAX, PACKAGES_MAX, Package,
     REGIONS_MAX, Standing, TENANT_VERSION, TenantDocument, TenantRecord, account_key, accounts_of, is_account,
 };
+pub use viewing::viewing;
