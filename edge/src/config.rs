@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     http::{Addresses, TagHeader},
     origin::OriginOrder,
+    steering::SteeringConfig,
 };
 
 /// The origin that is the store of the section `s3`.
@@ -65,6 +66,8 @@ pub struct EdgeConfig {
     pub session_networks: usize,
     /// The share of requests that is traced, 0 to 1.
     pub trace_ratio: f64,
+    /// Which other edges viewers are sent to.
+    pub steering: SteeringConfig,
     /// File of the access log, `-` for standard output; unset, there is none.
     pub access_log: Option<PathBuf>,
     /// What is written of viewers' addresses.
@@ -96,6 +99,7 @@ impl Default for EdgeConfig {
             renewal_session_s: 12 * 3600,
             session_networks: 8,
             trace_ratio: 0.001,
+            steering: SteeringConfig::default(),
             access_log: None,
             access_log_addresses: Addresses::default(),
         }

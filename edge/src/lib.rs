@@ -19,6 +19,7 @@ mod purge;
 mod renewal;
 mod run;
 mod sessions;
+mod steering;
 mod trace;
 
 pub use config::{EdgeConfig, STORE, TlsConfig};
@@ -26,3 +27,4 @@ pub use fence::Fence;
 pub use http::TagHeader;
 pub use origin::OriginOrder;
 pub use run::{EdgeError, EdgeParts, run};
+pub use steering::{NetworkPlace, SteeringConfig};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram},
+    metrics::{Counter, Gauge, Histogram},
 };
 
 use crate::{
@@ -26,6 +26,8 @@ pub struct Metrics {
     purges: Histogram<f64>,
     renewals: Counter<u64>,
     traces: Arc<Traces>,
+    steered: Counter<u64>,
+    health: Gauge<u64>,
 }
 
 impl Metrics {
@@ -66,6 +68,14 @@ impl Metrics {
                 .with_description("Tokens that were to be renewed for their viewers, by what came of it")
                 .build(),
             traces,
+            steered: meter
+                .u64_counter("framemill_edge_steered")
+                .with_description("Answers that name other edges, by what they are and whether this edge comes first")
+                .build(),
+            health: meter
+                .u64_gauge("framemill_edge_health")
+                .with_description("How well this edge serves, 0 to 100")
+                .build(),
         }
     }
 
@@ -139,6 +149,16 @@ impl Metrics {
     /// A second origin was asked.
     pub fn hedged(&self) {
         self.hedges.add(1, &[]);
+    }
+
+    /// A viewer was told of edges: in a `playlist`, a steering `manifest` or on a `route`.
+    pub fn steered(&self, what: &'static str, own: bool) {
+        self.steered.add(1, &[KeyValue::new("what", what), KeyValue::new("own", own)]);
+    }
+
+    /// How well this edge serves.
+    pub fn is_well(&self, health: u8) {
+        self.health.record(u64::from(health), &[]);
     }
 
     /// A purge was applied that was requested so long ago.

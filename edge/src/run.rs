@@ -26,6 +26,7 @@ use crate::{
     purge::{Table, acknowledge, apply},
     renewal::{self, Renewal, Schedulers},
     sessions,
+    steering::{self, Board, Gauge, Own, Steering},
     trace::Traces,
 };
 
@@ -105,6 +106,21 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     metrics.watch_sessions(&seats);
     let origins = Arc::new(origins);
     metrics.watch_origins(&origins);
+    let (board, gauge) = (Arc::new(Board::new(name.clone())), Arc::new(Gauge::default()));
+    let steering = Steering::new(name.clone(), &config.steering, Arc::clone(&board), Arc::clone(&metrics));
+    let steering = steering.map_err(fault("steering"))?;
+    let itself = Own {
+        name: name.clone(),
+        url: config.url.clone().unwrap_or_default(),
+        zone: config.zone.clone(),
+        place: config.steering.place,
+        connections_max: config.connections,
+        egress_mbps: config.steering.egress_mbps,
+        fence: fence.clone(),
+        origins: Arc::clone(&origins),
+        gauge: Arc::clone(&gauge),
+        metrics: Arc::clone(&metrics),
+    };
     let cache = Arc::new(Cache::new(shelf, Arc::clone(&origins), Arc::clone(&table), Arc::clone(&metrics)));
     let own = EdgeRecord {
         v: EDGE_VERSION,
@@ -140,6 +156,8 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
         tag_header: config.tag_header,
         tarpit: Tarpit::new(),
         shield_secret: config.shield_secret.clone(),
+        steering,
+        gauge,
         // TLS may end in front of it.
         secure: tls.is_some() || config.url.as_ref().is_some_and(|url| url.starts_with("https://")),
         metrics,
@@ -161,6 +179,8 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     tasks.spawn(follow_keys(queue.clone(), keyring, keys, stop.clone()));
     tasks.spawn(follow_revocations(queue.clone(), revocations, revoked, stop.clone()));
     tasks.spawn(origin::probe(origins, stop.clone()));
+    tasks.spawn(steering::watch(queue.clone(), Arc::clone(&board), stop.clone()));
+    tasks.spawn(steering::say(queue.clone(), itself, board, stop.clone()));
     tasks.spawn(sessions::run(queue, seats, claims, stop.clone()));
     if let Some(certificate) = certificate {
         tasks.spawn(certificate.renew(stop.clone()));

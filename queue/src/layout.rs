@@ -10,8 +10,9 @@ use async_nats::jetstream::{
 use framemill_schemas::{
     asset::ASSET_VERSION,
     delivery::{
-        ACCOUNT_VERSION, AUDIT_VERSION, EDGE_VERSION, PURGE_AGE_MAX, PURGE_VERSION, REVOCATION_AGE_MAX,
-        REVOCATION_VERSION, SESSIONS_VERSION, SIGNING_KEY_VERSION, TENANT_VERSION, TOKEN_KEY_VERSION,
+        ACCOUNT_VERSION, AUDIT_VERSION, EDGE_LOAD_VERSION, EDGE_VERSION, PURGE_AGE_MAX, PURGE_VERSION,
+        REVOCATION_AGE_MAX, REVOCATION_VERSION, SESSIONS_VERSION, SIGNING_KEY_VERSION, TENANT_VERSION,
+        TOKEN_KEY_VERSION,
     },
     job::{JOB_VERSION, JobKind},
     lane::Lane,
@@ -39,6 +40,8 @@ const EVENTS_DUPLICATES: Duration = Duration::from_secs(120);
 /// How long an idempotency key is honoured.
 const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// How long what an edge says of its load is: it is taken for gone much sooner.
+const EDGE_LOADS_AGE_MAX: Duration = Duration::from_secs(3600);
 /// How long an account's sessions are: each that watches says so again and again.
 const SESSIONS_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long the audit trail goes back. Addresses in it have a shorter time, each its own.
@@ -50,7 +53,7 @@ const AUDIT_ENTRIES_MAX: i64 = 1_000_000;
 
 /// All buckets, each with the newest format of its records that this version reads. A record of
 /// a newer one is left alone.
-pub(crate) const BUCKETS: [(&str, u32); 20] = [
+pub(crate) const BUCKETS: [(&str, u32); 21] = [
     (subject::ASSETS_BUCKET, ASSET_VERSION),
     (subject::JOBS_BUCKET, JOB_VERSION),
     (subject::LEASES_BUCKET, 1),
@@ -67,6 +70,7 @@ pub(crate) const BUCKETS: [(&str, u32); 20] = [
     (subject::PURGES_BUCKET, PURGE_VERSION),
     (subject::PURGE_STATES_BUCKET, PURGE_VERSION),
     (subject::EDGES_BUCKET, EDGE_VERSION),
+    (subject::EDGE_LOADS_BUCKET, EDGE_LOAD_VERSION),
     (subject::TENANTS_BUCKET, TENANT_VERSION),
     (subject::ACCOUNTS_BUCKET, ACCOUNT_VERSION),
     (subject::AUDIT_BUCKET, AUDIT_VERSION),
@@ -135,6 +139,7 @@ fn bucket_config(bucket: &str, replicas: usize) -> stream::Config {
         subject::IDEMPOTENCY_BUCKET => IDEMPOTENCY_AGE_MAX,
         subject::REVOCATIONS_BUCKET => REVOCATION_AGE_MAX,
         subject::SESSIONS_BUCKET => SESSIONS_AGE_MAX,
+        subject::EDGE_LOADS_BUCKET => EDGE_LOADS_AGE_MAX,
         subject::PURGES_BUCKET | subject::PURGE_STATES_BUCKET => PURGE_AGE_MAX,
         subject::AUDIT_BUCKET | subject::AUDIT_ADDRESSES_BUCKET => AUDIT_AGE_MAX,
         _ => Duration::ZERO,
@@ -277,6 +282,7 @@ mod tests {
             "KV_idempotency",
             "KV_revocations",
             "KV_sessions",
+            "KV_edge-loads",
             "KV_purges",
             "KV_purge-states",
             "KV_audit",

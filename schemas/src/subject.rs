@@ -48,6 +48,8 @@ pub const PURGES_BUCKET: &str = "purges";
 pub const PURGE_STATES_BUCKET: &str = "purge-states";
 /// Bucket of edge records, by name.
 pub const EDGES_BUCKET: &str = "edges";
+/// Bucket of what edges say of their load, by name; entries expire after an hour.
+pub const EDGE_LOADS_BUCKET: &str = "edge-loads";
 
 /// Bucket of tenant records, by tenant.
 pub const TENANTS_BUCKET: &str = "tenants";

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use framemill_schemas::{
-    delivery::{AdapterState, EdgeView, PurgeAccepted, PurgeReport, PurgeRequest, PurgeState, PurgeView},
+    delivery::{AdapterState, EdgeView, Place, PurgeAccepted, PurgeReport, PurgeRequest, PurgeState, PurgeView},
     ids::Tenant,
 };
 
@@ -84,11 +84,15 @@ pub async fn edge(global: &Global, args: EdgeLook) -> Result<(), CliError> {
                     edge.behind.to_string(),
                     age(edge.applied_ms),
                     age(edge.started_ms),
+                    edge.load.as_ref().map(|load| load.health.to_string()).unwrap_or_default(),
+                    edge.load.as_ref().map(|load| format!("{} %", load.load_percent)).unwrap_or_default(),
+                    edge.load.as_ref().and_then(|load| load.place.map(place)).unwrap_or_default(),
                     edge.zone.as_ref().map(ToString::to_string).unwrap_or_default(),
                     printable(&edge.url),
                 ]
             });
-            output::table(&["id", "behind", "applied", "started", "zone", "url"], rows.collect(), "no edges");
+            let columns = ["id", "behind", "applied", "started", "health", "load", "place", "zone", "url"];
+            output::table(&columns, rows.collect(), "no edges");
         }
         EdgeLook::Rm { id } => {
             client.delete(&format!("/v1/edges/{}", segment(&id))).await?;
@@ -100,6 +104,11 @@ pub async fn edge(global: &Global, args: EdgeLook) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// Degrees, to the kilometre.
+fn place(place: Place) -> String {
+    format!("{:.2} {:.2}", place.latitude, place.longitude)
 }
 
 fn path(id: &str) -> String {

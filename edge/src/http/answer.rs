@@ -14,6 +14,8 @@ use crate::cache::{Answer, Object};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// For answers in which a viewer's token is.
+pub const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-store");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// How an object is sent to one viewer.
@@ -124,6 +126,18 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
         }
     }
     by_name.unwrap_or(by_star)
+}
+
+/// What is made for one viewer, and nobody keeps.
+pub fn content(method: &Method, content_type: &'static str, body: String) -> Response<Body> {
+    let length = body.len();
+    let sent = if method == Method::HEAD { Bytes::new() } else { body.into() };
+    let mut response = Response::new(Body::from(sent));
+    let out = response.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    out.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    out.insert(header::CACHE_CONTROL, PRIVATE);
+    response
 }
 
 /// A refusal or a fault: nobody keeps it, and it says why in one word for programs and a sentence for people.

@@ -13,6 +13,8 @@ pub const COOKIE: &str = "framemill-token";
 pub const CAT_COOKIE: &str = "CTA-Common-Access-Token";
 /// What a path begins with that has a token in it.
 pub const PREFIX: &str = "/t/";
+/// What an address begins with that asks for the way to the best edge.
+pub const ROUTE: &str = "/route";
 /// Longest address with its query.
 const URI_CHARS_MAX: usize = 8192;
 /// Tokens of one request that are looked at.
@@ -48,6 +50,8 @@ impl Carriage {
 pub struct Asked<'a> {
     /// The path in its plain form, with a slash at its beginning and without a token.
     pub path: &'a str,
+    /// Whether the way to it is asked for, and not the object itself.
+    pub routed: bool,
     /// The tokens that are shown, in the order in which they are looked at.
     pub tokens: Vec<(Carriage, &'a str)>,
 }
@@ -68,8 +72,10 @@ pub fn read<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Asked<'a>, PathE
         return Err(PathError::NotPlain);
     }
     let mut tokens = Vec::new();
-    let path = match uri.path().strip_prefix(PREFIX) {
-        None => uri.path(),
+    let behind = uri.path().strip_prefix(ROUTE).filter(|path| path.starts_with('/'));
+    let path = behind.unwrap_or(uri.path());
+    let path = match path.strip_prefix(PREFIX) {
+        None => path,
         Some(rest) => {
             let at = rest.find('/').ok_or(PathError::NotPlain)?;
             tokens.push((Carriage::Path, &rest[..at]));
@@ -93,7 +99,7 @@ pub fn read<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Asked<'a>, PathE
             .map(|(_, token)| (Carriage::Cookie, token.trim())),
     );
     tokens.truncate(TOKENS_MAX);
-    Ok(Asked { path, tokens })
+    Ok(Asked { path, routed: behind.is_some(), tokens })
 }
 
 #[cfg(test)]
@@ -155,6 +161,23 @@ mod tests {
         assert_eq!(asked("/t/abc/metrics", &[]), Err(PathError::NotOurs));
         let long = format!("/live/x?token={}", "a".repeat(URI_CHARS_MAX));
         assert!(asked(&long, &[]).is_err());
+    }
+
+    #[test]
+    fn the_way_to_an_object_is_asked_for_as_the_object_is() {
+        for (uri, routed) in [
+            ("/live/x/master.m3u8", false),
+            ("/route/live/x/master.m3u8", true),
+            ("/route/t/abc/live/x/master.m3u8", true),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            let headers = HeaderMap::new();
+            let asked = read(&uri, &headers).unwrap();
+            assert_eq!((asked.path, asked.routed), ("/live/x/master.m3u8", routed), "{uri}");
+        }
+        for bad in ["/route", "/route/", "/routes/live/x", "/route/route/live/x", "/t/abc/route/live/x"] {
+            assert!(asked(bad, &[]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     metrics::Metrics,
     renewal::{Digest, Lineage, Renewal, Shown, Times, digest_of, lineage_of},
     sessions::{Local, Spread},
+    steering::is_manifest,
 };
 
 /// Tokens whose signature was right and is not computed again. Only such: a flood of forged ones takes no memory.
@@ -250,9 +251,9 @@ impl Guard {
     }
 }
 
-/// Whether a player is led on to its next token when it asks for this: a playlist or manifest, which players of a channel
-/// ask for again and again, and what addresses are relative to. Those of a title they ask for once, so there it is
+/// Whether a player is led on to its next token when it asks for this: a playlist or manifest (of steering too), which
+/// players of a channel ask for again and again, and what addresses are relative to. Those of a title they ask for once, so there it is
 /// anything.
 pub fn leads_on(path: &str) -> bool {
-    path.starts_with("/vod/") || path.ends_with(".m3u8") || path.ends_with(".mpd")
+    path.starts_with("/vod/") || path.ends_with(".m3u8") || path.ends_with(".mpd") || is_manifest(path)
 }

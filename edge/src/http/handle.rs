@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{
     access_log::{AccessLog, Line},
-    answer::{self, Body, Terms},
+    answer::{self, Body, PRIVATE, Terms},
     asked::{self, Asked, COOKIE, Carriage},
     cors::Cors,
     guard::{Denied, Guard, leads_on},
@@ -37,6 +37,7 @@ use crate::{
     origin::{PURGED_HEADER, SHIELD_HEADER},
     purge::Table,
     renewal::{Next, Renewal},
+    steering::{Gauge, Steering, Watching, is_manifest},
     trace::{self, Traces},
 };
 
@@ -68,6 +69,10 @@ pub struct Edge {
     pub tarpit: Tarpit,
     /// What edges show that ask this one.
     pub shield_secret: Option<Secret>,
+    /// Which edge serves whom.
+    pub steering: Steering,
+    /// What happens here, for those who choose among edges.
+    pub gauge: Arc<Gauge>,
     /// Whether viewers come by TLS.
     pub secure: bool,
     /// What is counted.
@@ -108,6 +113,7 @@ impl Edge {
         }
         let bytes = if request.method() == Method::HEAD { 0 } else { length(response.headers()) };
         self.metrics.answered(outcome, bytes);
+        self.gauge.answered(response.status().as_u16(), bytes);
         self.hear(&request, asked.as_ref(), session.as_deref(), response.status());
         // Whoever is not let in names what it likes.
         let status = response.status();
@@ -198,10 +204,18 @@ impl Edge {
         if self.table.is_refused(asked.key(), now_ms) {
             return (answer::missing(terms), "taken-down");
         }
+        let watching = shown.zip(terms.carriage).zip(session.as_deref());
+        let watching = watching.map(|((token, carriage), session)| Watching { viewer, session, carriage, token });
+        if let Some(watching) = watching.as_ref().filter(|_| asked.routed) {
+            return (self.steering.route(method, request.uri(), headers, asked.path, watching), "route");
+        }
         if let Some((next, HandOver::Redirect(status))) = &next {
             return (renewed::redirect(*status, &next.token, asked.path, request.uri()), "renewed");
         }
-        let (mut response, outcome) = self.serve(method, headers, asked, terms).await;
+        if let Some(watching) = watching.as_ref().filter(|_| is_manifest(asked.key())) {
+            return (self.steering.manifest(method, request.uri().query(), watching), "steering");
+        }
+        let (mut response, outcome) = self.serve(method, headers, asked, terms, watching.as_ref()).await;
         match (next, shown) {
             (Some((next, way)), _) => self.hand_on(&next, way, asked.path, now_ms, &mut response),
             (None, Some(token)) => self.keep_token(token, asked.path, terms, &mut response),
@@ -210,7 +224,18 @@ impl Edge {
         (response, outcome)
     }
 
-    async fn serve(&self, method: &Method, headers: &HeaderMap, asked: &Asked<'_>, terms: Terms) -> Ended {
+    async fn serve(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        asked: &Asked<'_>,
+        terms: Terms,
+        watching: Option<&Watching<'_>>,
+    ) -> Ended {
+        // An edge that asks has a list of its own.
+        if asked.routed || is_manifest(asked.key()) {
+            return (answer::missing(terms), "missing");
+        }
         let found = match self.cache.get(asked.key()).await {
             Ok(found) => found,
             Err(error) => {
@@ -229,7 +254,16 @@ impl Edge {
             Served::Stale => "stale",
         };
         let age_s = found.entry.age_s(now_ms());
-        (answer::object(method, headers, object, &found, age_s, terms), outcome)
+        // What is kept names no edge and no token; what is sent may.
+        let composed = watching.and_then(|watching| self.steering.composed(asked.key(), object, watching));
+        let Some(composed) = composed else {
+            return (answer::object(method, headers, object, &found, age_s, terms), outcome);
+        };
+        let mut response = answer::object(method, headers, &composed.object, &found, age_s, terms);
+        if composed.is_private {
+            response.headers_mut().insert(header::CACHE_CONTROL, PRIVATE);
+        }
+        (response, outcome)
     }
 
     /// A token of a query is not carried on by relative addresses: it becomes a cookie of its paths.
@@ -238,7 +272,9 @@ impl Edge {
             return;
         }
         // A cache in between must not hand one viewer's cookie to another.
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        if response.headers().get(header::CACHE_CONTROL) != Some(&PRIVATE) {
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        }
         if !response.status().is_success() || terms.valid_s <= 0 {
             return;
         }
@@ -251,7 +287,7 @@ impl Edge {
             return;
         }
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, renewed::NOT_KEPT);
+        headers.insert(header::CACHE_CONTROL, PRIVATE);
         match way {
             HandOver::Header => renewed::in_header(&next.token, headers),
             HandOver::Cookie(name) => {

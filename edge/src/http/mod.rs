@@ -17,7 +17,8 @@ mod tarpit;
 mod tls;
 
 pub use access_log::{AccessLog, Addresses};
-pub use asked::Carriage;
+pub use answer::{Body, content};
+pub use asked::{Carriage, ROUTE};
 pub use cors::Cors;
 pub use crowd::Crowd;
 pub use guard::Guard;

@@ -7,12 +7,9 @@ use hyper::{
 };
 
 use super::{
-    answer::Body,
+    answer::{Body, PRIVATE},
     asked::{CAT_HEADER, COOKIE, Carriage, PREFIX, is_token_name},
 };
-
-/// Whoever keeps such an answer hands one viewer's token to another.
-pub const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
 
 /// The way that a next token is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +52,7 @@ pub fn redirect(status: StatusCode, token: &str, path: &str, uri: &Uri) -> Respo
     if let Some(location) = sensitive(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, NOT_KEPT);
+    response.headers_mut().insert(header::CACHE_CONTROL, PRIVATE);
     response
 }
 

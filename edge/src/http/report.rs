@@ -28,7 +28,7 @@ const TIME_MAX: Duration = Duration::from_secs(5);
 /// Whether reports are taken there: `/live/TENANT/CHANNEL/cmcd`, `/vod/TENANT/TITLE/cmcd`.
 pub fn is_place(asked: &Asked<'_>) -> bool {
     let mut parts = asked.key().split('/').skip(3);
-    parts.next() == Some(NAME) && parts.next().is_none()
+    !asked.routed && parts.next() == Some(NAME) && parts.next().is_none()
 }
 
 impl Edge {
@@ -89,7 +89,7 @@ mod tests {
             ("/live/acme/news/master.m3u8", false),
             ("/live/acme/news/t1-0/cmcd", false),
         ] {
-            assert_eq!(is_place(&Asked { path, tokens: Vec::new() }), expected, "{path}");
+            assert_eq!(is_place(&Asked { path, routed: false, tokens: Vec::new() }), expected, "{path}");
         }
     }
 }

@@ -77,7 +77,7 @@ pub async fn serve(
         let (edge, builder, tls) = (Arc::clone(&edge), Arc::clone(&builder), tls.clone());
         let watcher = connections.watcher();
         tokio::spawn(async move {
-            let _held = (place, member);
+            let _held = (place, member, edge.gauge.connected());
             let socket = SockRef::from(&stream);
             if let Err(error) =
                 socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(SEND_BUFFER_BYTES))

@@ -32,6 +32,12 @@ impl Breaker {
         now_ms >= self.open_until_ms
     }
 
+    /// Whether it has not been given up lately, or has answered since: for those who choose among edges. Whoever is left
+    /// alone by everybody is taken for well again after a while, or nobody would ever find out.
+    pub const fn is_well(&self, now_ms: i64) -> bool {
+        self.open_until_ms == 0 || now_ms >= self.open_until_ms.saturating_add(OPEN_MS_MAX)
+    }
+
     /// Takes how long an answer took.
     pub fn answered(&mut self, took_ms: i64) {
         (self.failures, self.open_ms) = (0, 0);
@@ -82,7 +88,8 @@ mod tests {
     fn an_origin_that_fails_is_left_alone_for_longer_each_time_until_it_answers() {
         let mut breaker = Breaker::default();
         assert!(!breaker.failed(0) && !breaker.failed(0) && breaker.admits(0));
-        assert!(breaker.failed(0));
+        assert!(breaker.is_well(0) && breaker.failed(0));
+        assert!(!breaker.is_well(1000) && breaker.is_well(1000 + OPEN_MS_MAX));
         assert!(!breaker.admits(999) && breaker.admits(1000));
         assert!(breaker.failed(1000));
         assert!(!breaker.admits(2999) && breaker.admits(3000));
@@ -91,7 +98,7 @@ mod tests {
         }
         assert!(breaker.admits(3000 + OPEN_MS_MAX) && !breaker.admits(2999 + OPEN_MS_MAX));
         breaker.answered(5);
-        assert!(breaker.admits(3000) && !breaker.failed(3000));
+        assert!(breaker.is_well(3000) && breaker.admits(3000) && !breaker.failed(3000));
     }
 
     #[test]

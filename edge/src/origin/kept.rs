@@ -53,7 +53,7 @@ fn target_duration_s(body: &[u8]) -> Option<u32> {
 }
 
 /// The compressed form, where it is smaller.
-fn gzip(body: &[u8]) -> Option<Bytes> {
+pub fn gzip(body: &[u8]) -> Option<Bytes> {
     if body.len() < GZIP_BYTES_MIN {
         return None;
     }

@@ -15,6 +15,7 @@ mod prober;
 mod source;
 
 pub use breaker::Breaker;
+pub use kept::gzip;
 pub use order::OriginOrder;
 pub use origins::{FetchError, Fetched, Origins};
 pub use prober::run as probe;

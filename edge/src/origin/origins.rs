@@ -163,7 +163,7 @@ impl Origins {
         let (board, now_ms) = (self.board(), now_ms());
         let tell = |(index, origin): (usize, &Origin)| Told {
             name: origin.name.clone(),
-            healthy: origin.breaker().admits(now_ms) && !board.is_sick(index),
+            healthy: origin.breaker().is_well(now_ms) && !board.is_sick(index),
             sick_channels: board.sick(index),
         };
         self.all.iter().enumerate().map(tell).collect()

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use framemill_edge::{EdgeConfig, TagHeader};
+use framemill_edge::{EdgeConfig, SteeringConfig, TagHeader};
 use framemill_schemas::delivery::Claims;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -105,13 +105,13 @@ async fn ask(front: &Front, way: &str, token: Option<&str>, key: &str) -> (u16, 
     (status, said + &answer.text().await.unwrap())
 }
 
-async fn two_viewers(farm: &Farm, front: &Front, what: &str) {
+async fn two_viewers(farm: &Farm, front: &Front, what: &str, keys: &[&str]) {
     let viewer = |account: &str, path: &str| {
         farm.token(&Claims { account: account.to_owned(), session: format!("s-{account}"), ..claims(&[path]) })
     };
     let (ada, bob) = (viewer("ada", "/live/acme/news/"), viewer("bob", "/live/acme/news/"));
     let stranger = viewer("eve", "/live/acme/sport/");
-    for key in [PLAYLIST, SEGMENT] {
+    for key in keys.iter().copied() {
         for way in WAYS {
             // Twice, so that whatever the front keeps is there when the next one comes.
             for _ in 0..2 {
@@ -141,7 +141,7 @@ async fn behind_varnish_nobody_gets_in_on_anothers_token() {
     farm.put(SEGMENT, "body").await;
     let edge = farm.edge("edge-1").await;
     if let Some(front) = varnish(farm.path(), &edge).await {
-        two_viewers(&farm, &front, "varnish").await;
+        two_viewers(&farm, &front, "varnish", &[PLAYLIST, SEGMENT]).await;
     }
 }
 
@@ -152,7 +152,37 @@ async fn behind_nginx_nobody_gets_in_on_anothers_token() {
     farm.put(SEGMENT, "body").await;
     let edge = farm.edge("edge-1").await;
     if let Some(front) = nginx(farm.path(), &edge).await {
-        two_viewers(&farm, &front, "nginx").await;
+        two_viewers(&farm, &front, "nginx", &[PLAYLIST, SEGMENT]).await;
+    }
+}
+
+/// Playlists that name other edges have their viewer's token in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_cache_nobody_gets_a_playlist_with_anothers_token() {
+    const KEYS: [&str; 2] = ["live/acme/news/master.m3u8", "live/acme/news/manifest.mpd"];
+    let farm = Farm::start().await;
+    farm.put(KEYS[0], "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nvideo-720p.m3u8\n").await;
+    farm.put(KEYS[1], "<MPD><Period/></MPD>").await;
+    let config = |name: &str| EdgeConfig {
+        url: Some(format!("http://{name}.example")),
+        steering: SteeringConfig { redundant: 1, ..SteeringConfig::default() },
+        ..EdgeConfig::default()
+    };
+    let edge = farm.edge_with("edge-1", config("edge-1"), farm.nats.port).await;
+    let _other = farm.edge_with("edge-2", config("edge-2"), farm.nats.port).await;
+    let token = farm.token(&claims(&["/live/acme/news/"]));
+    for key in KEYS {
+        eventually("the other edge is named, with the token", async || {
+            let (_, body) = edge.get(&format!("/t/{token}/{key}")).await;
+            body.contains(&format!("http://edge-2.example/t/{token}/live/acme/news/")).then_some(())
+        })
+        .await;
+    }
+    if let Some(front) = varnish(farm.path(), &edge).await {
+        two_viewers(&farm, &front, "varnish", &KEYS).await;
+    }
+    if let Some(front) = nginx(farm.path(), &edge).await {
+        two_viewers(&farm, &front, "nginx", &KEYS).await;
     }
 }
 

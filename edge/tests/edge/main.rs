@@ -12,6 +12,7 @@ mod origins;
 mod purging;
 mod renewal;
 mod sessions;
+mod steering;
 mod support;
 mod tls;
 mod traces;

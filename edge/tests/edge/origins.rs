@@ -27,7 +27,7 @@ use crate::support::{Farm, PLAYLIST, SEGMENT, claims, eventually};
 pub struct Counting {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
-    broken: Arc<AtomicBool>,
+    pub broken: Arc<AtomicBool>,
     serving: tokio::task::JoinHandle<()>,
 }
 

@@ -197,14 +197,14 @@ impl Farm {
     }
 
     /// Puts an object as the farm does.
-    pub async fn put(&self, key: &str, body: &str) {
+    pub async fn put(&self, key: &str, body: impl AsRef<[u8]>) {
         let cache_control = match key.rsplit_once('.').unwrap().1 {
             "m4s" | "mp4" => "public, max-age=31536000, immutable",
             _ => "public, max-age=1",
         };
         let meta = Meta { cache_control: cache_control.to_owned(), ..Meta::default() };
         self.store.delete(&[key.to_owned()]).await.unwrap();
-        self.store.put_new(key, Bytes::from(body.to_owned()), &meta).await.unwrap();
+        self.store.put_new(key, Bytes::copy_from_slice(body.as_ref()), &meta).await.unwrap();
     }
 
     pub async fn purge(&self, tags: &[&str], refuse: bool) -> u64 {
@@ -227,11 +227,12 @@ impl Farm {
 
     /// Why an edge with such a configuration does not start.
     pub async fn refused(&self, config: EdgeConfig) -> String {
-        let running = framemill_edge::run(self.parts("edge-1", config, self.nats.port).await);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let running = framemill_edge::run(self.parts("edge-1", config, self.nats.port, listener).await);
         timeout(WAIT_MAX, running).await.unwrap().unwrap_err().to_string()
     }
 
-    async fn parts(&self, name: &str, config: EdgeConfig, nats_port: u16) -> EdgeParts {
+    async fn parts(&self, name: &str, config: EdgeConfig, nats_port: u16, listener: TcpListener) -> EdgeParts {
         let queue = connect(nats_port).await;
         EdgeParts {
             config: EdgeConfig { memory_mb: 32, ..config },
@@ -239,13 +240,19 @@ impl Farm {
             s3: self.s3.clone(),
             fence: Fence::new(queue.clone()),
             queue,
-            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            listener,
             shutdown: Shutdown::new(),
         }
     }
 
     pub async fn edge_with(&self, name: &str, config: EdgeConfig, nats_port: u16) -> Edge {
-        let parts = self.parts(name, config, nats_port).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.edge_on(name, config, nats_port, listener).await
+    }
+
+    /// An edge that listens where it is told to.
+    pub async fn edge_on(&self, name: &str, config: EdgeConfig, nats_port: u16, listener: TcpListener) -> Edge {
+        let parts = self.parts(name, config, nats_port, listener).await;
         let address = parts.listener.local_addr().unwrap();
         let (queue, shutdown, is_tls) = (parts.queue.clone(), parts.shutdown.clone(), parts.config.tls.is_some());
         let running = tokio::spawn(async move { framemill_edge::run(parts).await.unwrap() });

@@ -1,10 +1,12 @@
 //! `/v1/edges`: what viewers reach, and how far each is with purges. They are the farm's own, as its machines are.
 
 use axum::{Json, extract::State, http::StatusCode};
+use framemill_queue::{RecordError, Records};
 use framemill_schemas::{
     api::Page,
-    delivery::{EdgeRecord, EdgeView},
+    delivery::{EdgeLoad, EdgeRecord, EdgeView},
     ids::NodeId,
+    subject::EDGE_LOADS_BUCKET,
 };
 
 use super::{
@@ -56,10 +58,11 @@ fn view_of(edge: &EdgeRecord, view: &View) -> EdgeView {
         applied: edge.applied,
         applied_ms: edge.applied_ms,
         behind: view.purges_behind(edge.applied),
+        load: view.edge_load(&edge.edge).map(|load| load.view()),
     }
 }
 
-/// Forget an edge that will not come back: purges wait for it no more. One that does come back says so itself.
+/// Forget an edge that will not come back: purges wait for it no more, and no viewer is sent there. One that does come back says so itself.
 #[utoipa::path(
     delete,
     operation_id = "edges_remove",
@@ -79,6 +82,14 @@ pub async fn remove(
     let records = edges(&state.queue);
     let (_, revision) = records.get(edge.as_str()).await?.ok_or_else(missing)?;
     records.delete(edge.as_str(), revision).await?;
+    // Nobody is sent there any more. Whoever writes it at this moment is there.
+    let loads: Records<EdgeLoad> = state.queue.records(EDGE_LOADS_BUCKET);
+    if let Some((_, revision)) = loads.get(edge.as_str()).await? {
+        match loads.delete(edge.as_str(), revision).await {
+            Ok(()) | Err(RecordError::Fenced) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     tracing::info!(%edge, "an operator removed an edge");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use framemill_queue::{Change, Queue, RecordError, Records};
 use framemill_schemas::{
-    subject::{CHANNELS_BUCKET, COMMITS_BUCKET, EDGES_BUCKET, PURGE_STATES_BUCKET, PURGES_BUCKET, TIMELINES_BUCKET},
+    subject::{
+        CHANNELS_BUCKET, COMMITS_BUCKET, EDGE_LOADS_BUCKET, EDGES_BUCKET, PURGE_STATES_BUCKET, PURGES_BUCKET,
+        TIMELINES_BUCKET,
+    },
     wire::WireError,
 };
 use futures_util::StreamExt;
@@ -31,6 +34,7 @@ pub async fn run(queue: &Queue, view: &View, stop: &CancellationToken) {
         purges(queue, view, stop),
         purge_states(queue, view, stop),
         edges(queue, view, stop),
+        edge_loads(queue, view, stop),
     );
 }
 
@@ -73,6 +77,13 @@ async fn purge_states(queue: &Queue, view: &View, stop: &CancellationToken) {
 async fn edges(queue: &Queue, view: &View, stop: &CancellationToken) {
     let records = queue.records(EDGES_BUCKET);
     while stop.run_until_cancelled(feed(&records, view, View::put_edge)).await.is_some() {
+        pause(stop).await;
+    }
+}
+
+async fn edge_loads(queue: &Queue, view: &View, stop: &CancellationToken) {
+    let records = queue.records(EDGE_LOADS_BUCKET);
+    while stop.run_until_cancelled(feed(&records, view, View::put_edge_load)).await.is_some() {
         pause(stop).await;
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use framemill_queue::Change;
 use framemill_schemas::{
-    delivery::{EdgeRecord, PURGE_AGE_MAX, Purge, PurgeId, PurgeStatus},
+    delivery::{EdgeLoad, EdgeRecord, PURGE_AGE_MAX, Purge, PurgeId, PurgeStatus},
     ids::NodeId,
 };
 use tokio::sync::watch;
@@ -31,6 +31,9 @@ impl PurgeEntry {
         self.status.as_ref().is_some_and(|(status, _)| status.is_settled())
     }
 }
+
+/// How long what an edge says of its load is shown: as long as the server keeps it, which does not say when it drops it.
+const LOAD_MS_MAX: i64 = 3_600_000;
 
 /// How far every edge is, by name.
 pub type Edges = BTreeMap<NodeId, EdgeRecord>;
@@ -57,6 +60,8 @@ struct State {
     /// What is written of purges that were not heard of yet: the buckets are read side by side.
     early: HashMap<PurgeId, (Arc<PurgeStatus>, u64)>,
     edges: Arc<Edges>,
+    /// What edges say of their load, by name.
+    loads: HashMap<NodeId, EdgeLoad>,
     purges_current: bool,
     states_current: bool,
     edges_current: bool,
@@ -130,6 +135,12 @@ impl View {
     /// How far every edge is.
     pub fn edges(&self) -> Arc<Edges> {
         self.shared.purges.state().edges.clone()
+    }
+
+    /// What an edge says of its load; `None` when it has not for an hour.
+    pub fn edge_load(&self, edge: &NodeId) -> Option<EdgeLoad> {
+        let oldest_ms = now_ms().saturating_sub(LOAD_MS_MAX);
+        self.shared.purges.state().loads.get(edge).filter(|load| load.written_ms >= oldest_ms).cloned()
     }
 
     /// Whether every purge and every edge that was stored at the start has been seen.
@@ -228,5 +239,24 @@ impl View {
         }
         drop(state);
         shelf.tell();
+    }
+
+    /// Takes in what an edge says of its load. No purge waits for that, so nobody is told.
+    pub fn put_edge_load(&self, change: Change<EdgeLoad>) {
+        let mut state = self.shared.purges.state();
+        match change {
+            Change::Put { value, .. } => {
+                // Nobody says when the server drops what is too old.
+                let oldest_ms = now_ms().saturating_sub(LOAD_MS_MAX);
+                state.loads.retain(|_, load| load.written_ms >= oldest_ms);
+                state.loads.insert(value.edge.clone(), *value);
+            }
+            Change::Deleted { key, .. } => {
+                if let Ok(edge) = key.parse::<NodeId>() {
+                    state.loads.remove(&edge);
+                }
+            }
+            Change::Current => {}
+        }
     }
 }

@@ -14,12 +14,12 @@ use framemill_scheduler::{
 use framemill_schemas::{
     api::{AccessRole, Page},
     delivery::{
-        AdapterState, AdapterStatus, EDGE_VERSION, EdgeRecord, EdgeView, Purge, PurgeAccepted, PurgeReport, PurgeState,
-        PurgeView,
+        AdapterState, AdapterStatus, EDGE_LOAD_VERSION, EDGE_VERSION, EdgeLoad, EdgeRecord, EdgeView, Purge,
+        PurgeAccepted, PurgeReport, PurgeState, PurgeView,
     },
     event::Event,
     ids::NodeId,
-    subject::{EDGES_BUCKET, PURGES_BUCKET},
+    subject::{EDGE_LOADS_BUCKET, EDGES_BUCKET, PURGES_BUCKET},
 };
 use framemill_storage::Meta;
 use futures_util::StreamExt;
@@ -110,6 +110,23 @@ async fn a_purge_is_completed_by_its_last_edge_and_told_once() {
     let gone = "edge-gone".to_owned();
     let record = EdgeRecord { edge: gone.parse().unwrap(), ..farm.view.edges().values().next().unwrap().clone() };
     farm.queue.records(EDGES_BUCKET).create(&gone, &record).await.unwrap();
+    let load = EdgeLoad {
+        v: EDGE_LOAD_VERSION,
+        edge: record.edge.clone(),
+        url: String::new(),
+        zone: None,
+        place: None,
+        serves: true,
+        health: 90,
+        connections: 30,
+        connections_max: 100,
+        sent_bytes_per_s: 0,
+        egress_bytes_per_s: 0,
+        // As fresh as can be, whatever this machine's clock says.
+        written_ms: i64::MAX,
+    };
+    farm.queue.records(EDGE_LOADS_BUCKET).create(&gone, &load).await.unwrap();
+    farm.until("its load is known", async || farm.view.edge_load(&load.edge).is_some()).await;
     let second = ask(&farm, r#"{"tags":["tenant:acme"],"refuse":true}"#).await;
     assert!(second.sequence > accepted.sequence);
     farm.until("the others have it", async || show(&farm, &second).await.acknowledged == 3).await;
@@ -118,8 +135,11 @@ async fn a_purge_is_completed_by_its_last_edge_and_told_once() {
     let edges: Page<EdgeView> = farm.get("/v1/edges").await.json().await.unwrap();
     let behind: Vec<_> = edges.items.iter().map(|edge| (edge.id.as_str(), edge.behind)).collect();
     assert_eq!(behind, [("edge-01", 0), ("edge-02", 0), ("edge-03", 0), ("edge-gone", 1)]);
+    let shown = edges.items.last().unwrap().load.clone().unwrap();
+    assert_eq!((shown.health, shown.load_percent, edges.items[0].load.is_none()), (90, 30, true));
     let forget = async || farm.request(Method::DELETE, "/v1/edges/edge-gone").send().await.unwrap();
     assert_eq!(forget().await.status(), 204);
+    farm.until("nobody is sent there", async || farm.view.edge_load(&load.edge).is_none()).await;
     farm.until("it is completed", async || show(&farm, &second).await.state == PurgeState::Completed).await;
     problem(forget().await, 404, "not-found").await;
 

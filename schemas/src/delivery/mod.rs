@@ -5,6 +5,7 @@ mod audit;
 mod claims;
 mod documents;
 mod edge;
+mod edge_load;
 mod key;
 mod path;
 mod purge;
@@ -29,13 +30,14 @@ pub use documents::{
     TokenRequest,
 };
 pub use edge::{EDGE_VERSION, EdgeRecord};
+pub use edge_load::{EDGE_LOAD_VERSION, EdgeLoad, Place};
 pub use key::{Algorithm, KID_CHARS_MAX, SIGNING_KEY_VERSION, SigningKey, TOKEN_KEY_VERSION, TokenKey};
 pub use path::{PathError, canonical};
 pub use purge::{
     AdapterState, AdapterStatus, PURGE_AGE_MAX, PURGE_VERSION, Purge, PurgeCause, PurgeId, PurgeState, PurgeStatus,
     Receipt, TAGS_MAX, TagError, check_tag,
 };
-pub use purge_view::{EdgeView, PurgeAccepted, PurgeReport, PurgeRequest, PurgeView};
+pub use purge_view::{EdgeLoadView, EdgeView, PurgeAccepted, PurgeReport, PurgeRequest, PurgeView};
 pub use revocation::{REVOCATION_AGE_MAX, REVOCATION_VERSION, Revocation, Revoked};
 pub use sessions::{NoSeat, Out, SEAT_MS, SESSIONS_VERSION, Seat, Sessions, sessions_key};
 pub use tags::tags_of;

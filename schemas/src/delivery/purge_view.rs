@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::purge::{AdapterStatus, PurgeCause, PurgeId, PurgeState};
+use super::{
+    Place,
+    purge::{AdapterStatus, PurgeCause, PurgeId, PurgeState},
+};
 use crate::ids::{NodeId, Tenant, Zone};
 
 /// Body of `POST /v1/purges`.
@@ -79,7 +82,7 @@ pub struct PurgeReport {
 }
 
 /// An edge as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EdgeView {
     /// Its name.
     pub id: NodeId,
@@ -96,4 +99,31 @@ pub struct EdgeView {
     pub applied_ms: i64,
     /// Purges that it has not applied.
     pub behind: u64,
+    /// What it says of its load; absent when it has not for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<EdgeLoadView>,
+}
+
+/// What an edge says of its load, as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EdgeLoadView {
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// Whether it may serve.
+    pub serves: bool,
+    /// How well it serves, 0 to 100.
+    pub health: u8,
+    /// How full it is, percent.
+    pub load_percent: u8,
+    /// Viewers' connections.
+    pub connections: u32,
+    /// Most that it takes.
+    pub connections_max: u32,
+    /// Bytes of bodies that it sent lately, per second.
+    pub sent_bytes_per_s: u64,
+    /// Bytes per second that it can send; 0: not known.
+    pub egress_bytes_per_s: u64,
+    /// When it said so, Unix milliseconds.
+    pub written_ms: i64,
 }
