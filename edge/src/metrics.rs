@@ -138,12 +138,16 @@ impl Metrics {
         self.turned_away.add(1, &[]);
     }
 
-    /// An origin answered, or did not.
-    pub fn fetched(&self, key: &str, origin: &str, answered: bool, took_ms: i64) {
+    /// An origin began to answer just now, or did not: what viewers waited for.
+    pub fn heard(&self, key: &str, origin: &str, answered: bool, took_ms: i64) {
         let begun_ms = now_ms().saturating_sub(took_ms);
+        self.traces.fetched(Fetch { key: key.to_owned(), origin: origin.to_owned(), begun_ms, took_ms, answered });
+    }
+
+    /// An origin's answer is there as a whole, or will not be.
+    pub fn fetched(&self, origin: &str, answered: bool, took_ms: i64) {
         let labels = [KeyValue::new("origin", origin.to_owned()), KeyValue::new("answered", answered)];
         self.fetches.record(took_ms as f64 / 1000.0, &labels);
-        self.traces.fetched(Fetch { key: key.to_owned(), origin: origin.to_owned(), begun_ms, took_ms, answered });
     }
 
     /// A second origin was asked.

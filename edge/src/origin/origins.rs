@@ -270,9 +270,10 @@ impl Origin {
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {} s", ANSWER_MAX.as_secs())));
         let took_ms = i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX);
+        metrics.heard(key, &self.name, sent.is_ok(), took_ms);
         // What has only begun may break off yet: how that ends counts.
         if !matches!(sent, Ok(Some(Sent::Begun(_)))) {
-            metrics.fetched(key, &self.name, sent.is_ok(), took_ms);
+            metrics.fetched(&self.name, sent.is_ok(), took_ms);
         }
         match sent {
             Ok(Some(sent @ Sent::Begun(_))) => Ok(Some(Said { sent, asked, took_ms })),

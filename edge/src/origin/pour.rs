@@ -70,7 +70,7 @@ impl Flow<'_> {
             }
             if first {
                 let took_ms = i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX);
-                metrics.fetched(key, &origin.name, matches!(ended, Ended::Whole), took_ms);
+                metrics.fetched(&origin.name, matches!(ended, Ended::Whole), took_ms);
             }
             match ended {
                 Ended::Whole if first => origin.breaker().answered(took_ms),
