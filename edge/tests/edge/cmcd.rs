@@ -44,6 +44,7 @@ async fn what_players_tell_is_counted_and_is_nowhere_else() {
         let query = format!("CMCD=bl%3D4000%2Cbr%3D366%2Cd%3D2000%2Cot%3Dv%2Csid%3D%22{sid}%22{told}");
         let answer = edge.request(&format!("{path}?{query}")).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.headers()["cache-status"].to_str().unwrap()), (200, outcome));
+        edge.keeps(&path).await;
     }
     let request = edge.request(&path).header("cmcd-object", "br=128,d=2000,ot=a").header("cmcd-request", "mtp=25400");
     assert_eq!(request.send().await.unwrap().status().as_u16(), 200);

@@ -342,6 +342,15 @@ impl Edge {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    /// Waits until what was sent is in its cache: a viewer may have the last byte a moment before.
+    pub async fn keeps(&self, path: &str) {
+        eventually("it is kept", async || {
+            let answer = self.request(path).send().await.unwrap();
+            answer.headers()["cache-status"].to_str().unwrap().ends_with("; hit").then_some(())
+        })
+        .await;
+    }
+
     /// Ends it as a signal does, and waits for that.
     pub async fn end(mut self) {
         self.shutdown.drain.cancel();
