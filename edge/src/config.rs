@@ -54,7 +54,7 @@ pub struct EdgeConfig {
     pub region: Option<String>,
     /// Connections at once.
     pub connections: usize,
-    /// Connections at once of one address (IPv4) or /64 (IPv6); those of trusted proxies have no such bound.
+    /// Connections at once of one address (IPv4) or /64 (IPv6); 0 is any number. Those of trusted proxies have no such bound.
     pub connections_per_address: usize,
     /// Addresses of schedulers' APIs that renew tokens, the nearest first; none: tokens end as they say. Unset: none,
     /// but for an edge that runs beside a scheduler.

@@ -23,6 +23,7 @@ pub struct Metrics {
     turned_away: Counter<u64>,
     fetches: Histogram<f64>,
     hedges: Counter<u64>,
+    broken_off: Counter<u64>,
     purges: Histogram<f64>,
     renewals: Counter<u64>,
     traces: Arc<Traces>,
@@ -57,6 +58,10 @@ impl Metrics {
             hedges: meter
                 .u64_counter("framemill_edge_hedges")
                 .with_description("Times that a second origin was asked since the first was slow")
+                .build(),
+            broken_off: meter
+                .u64_counter("framemill_edge_broken_off")
+                .with_description("Objects that broke off for viewers while they arrived: no origin could go on")
                 .build(),
             purges: meter
                 .f64_histogram("framemill_edge_purge_seconds")
@@ -163,6 +168,11 @@ impl Metrics {
     /// How well this edge serves.
     pub fn is_well(&self, health: u8) {
         self.health.record(u64::from(health), &[]);
+    }
+
+    /// An object broke off for whoever waited for it.
+    pub fn broke_off(&self) {
+        self.broken_off.add(1, &[]);
     }
 
     /// A purge was applied that was requested so long ago.

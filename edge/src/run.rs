@@ -11,7 +11,11 @@ use framemill_schemas::{
 use framemill_storage::S3Config;
 use framemill_telemetry::Shutdown;
 use framemill_tokens::Keyring;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 
 use crate::{
     admission::{Revocations, follow_keys, follow_revocations},
@@ -163,6 +167,7 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
         metrics,
         access_log,
         viewers: Viewers::new(),
+        reports: Semaphore::new(http::REPORTS_MAX),
         traces,
     });
     let stop = &shutdown.stop;
@@ -180,7 +185,7 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
     tasks.spawn(follow_revocations(queue.clone(), revocations, revoked, stop.clone()));
     tasks.spawn(origin::probe(origins, stop.clone()));
     tasks.spawn(steering::watch(queue.clone(), Arc::clone(&board), stop.clone()));
-    tasks.spawn(steering::say(queue.clone(), itself, board, stop.clone()));
+    tasks.spawn(steering::say(queue.clone(), itself, board, shutdown.drain.clone()));
     tasks.spawn(sessions::run(queue, seats, claims, stop.clone()));
     if let Some(certificate) = certificate {
         tasks.spawn(certificate.renew(stop.clone()));

@@ -4,7 +4,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use framemill_schemas::delivery::{tags_of, viewing};
@@ -18,13 +21,15 @@ const OTHERS_MAX: u32 = 50;
 /// Fetches that are remembered: more than may be under way at once.
 const FETCHES_MAX: usize = 512;
 /// A whole, in millionths.
-const WHOLE_PPM: u32 = 1_000_000;
+const WHOLE_PPM: u64 = 1_000_000;
 
 /// What decides what is traced, and what is known of fetches.
 #[derive(Debug)]
 pub struct Traces {
     share_ppm: u32,
-    sampler: Mutex<Sampler>,
+    /// What the requests so far add up to, millionths: one is taken whenever that makes another whole.
+    carried_ppm: AtomicU64,
+    bounds: Mutex<Bounds>,
     fetches: Mutex<VecDeque<Fetch>>,
 }
 
@@ -70,8 +75,8 @@ impl Traces {
             return Err(format!("{share} is no share: use 0 to 1"));
         }
         // In range by the check above.
-        let share_ppm = (share * f64::from(WHOLE_PPM)).round() as u32;
-        Ok(Self { share_ppm, sampler: Mutex::default(), fetches: Mutex::default() })
+        let share_ppm = (share * WHOLE_PPM as f64).round() as u32;
+        Ok(Self { share_ppm, carried_ppm: AtomicU64::new(0), bounds: Mutex::default(), fetches: Mutex::default() })
     }
 
     /// Takes what an origin said, for requests that wait for it.
@@ -85,8 +90,7 @@ impl Traces {
 
     /// Takes a request that has ended; records it if it is one of those.
     pub fn ended(&self, ended: &Ended<'_>) {
-        let is_fault = ended.status.is_server_error();
-        if !lock(&self.sampler).takes(self.share_ppm, is_fault, ended.end_ms.div_euclid(1000)) {
+        if !self.takes(ended.status.is_server_error(), ended.end_ms.div_euclid(1000)) {
             return;
         }
         let tags = tags_of(ended.key);
@@ -112,6 +116,19 @@ impl Traces {
             span::past("edge.fetch", &request, fetch.begun_ms, fetch.begun_ms.saturating_add(fetch.took_ms), &facts);
         }
     }
+
+    /// Whether a request is taken that ended in that second: of those without a fault the share, evenly, whatever chance
+    /// would do.
+    fn takes(&self, is_fault: bool, second: i64) -> bool {
+        if !is_fault {
+            let before = self.carried_ppm.fetch_add(self.share_ppm.into(), Ordering::Relaxed);
+            let after = before.wrapping_add(self.share_ppm.into());
+            if before / WHOLE_PPM == after / WHOLE_PPM {
+                return false;
+            }
+        }
+        lock(&self.bounds).takes(is_fault, second)
+    }
 }
 
 /// The fetches of the same object that ended while the request waited; one may have begun before it, for another.
@@ -123,35 +140,23 @@ fn waited_for(fetches: &VecDeque<Fetch>, ended: &Ended<'_>) -> Vec<Fetch> {
     fetches.iter().filter(|fetch| fetch.key == ended.key && ended_in_time(fetch)).cloned().collect()
 }
 
-/// Which requests are taken.
+/// How many were taken in a second.
 #[derive(Debug, Default)]
-struct Sampler {
-    /// What the requests so far add up to, millionths of the next that is taken.
-    carried_ppm: u32,
+struct Bounds {
     /// The second that is counted, Unix.
     second: i64,
     faults: u32,
     others: u32,
 }
 
-impl Sampler {
-    /// Whether a request is taken that ended in that second: of those without a fault the share, evenly, whatever chance
-    /// would do.
-    fn takes(&mut self, share_ppm: u32, is_fault: bool, second: i64) -> bool {
+impl Bounds {
+    fn takes(&mut self, is_fault: bool, second: i64) -> bool {
         if second != self.second {
-            (self.second, self.faults, self.others) = (second, 0, 0);
+            *self = Self { second, faults: 0, others: 0 };
         }
-        if is_fault {
-            self.faults = self.faults.saturating_add(1);
-            return self.faults <= FAULTS_MAX;
-        }
-        self.carried_ppm += share_ppm;
-        if self.carried_ppm < WHOLE_PPM {
-            return false;
-        }
-        self.carried_ppm -= WHOLE_PPM;
-        self.others = self.others.saturating_add(1);
-        self.others <= OTHERS_MAX
+        let (count, max) = if is_fault { (&mut self.faults, FAULTS_MAX) } else { (&mut self.others, OTHERS_MAX) };
+        *count = count.saturating_add(1);
+        *count <= max
     }
 }
 
@@ -172,13 +177,12 @@ mod tests {
             (1.0, false, 1000, OTHERS_MAX),
             (0.0, true, 1000, FAULTS_MAX),
         ] {
-            let ppm = Traces::new(share).unwrap().share_ppm;
-            let mut sampler = Sampler::default();
-            let found = (0..requests).filter(|_| sampler.takes(ppm, faults, 7)).count();
+            let traces = Traces::new(share).unwrap();
+            let found = (0..requests).filter(|_| traces.takes(faults, 7)).count();
             assert_eq!(found, taken as usize, "{share}");
         }
-        let mut sampler = Sampler::default();
-        let found = (0..100).filter(|second| sampler.takes(0, true, *second)).count();
+        let traces = Traces::new(0.0).unwrap();
+        let found = (0..100).filter(|second| traces.takes(true, *second)).count();
         assert_eq!(found, 100, "a fault in each second");
         for bad in [-0.1, 1.1, f64::NAN] {
             assert!(Traces::new(bad).is_err(), "{bad}");

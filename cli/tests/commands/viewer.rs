@@ -34,9 +34,9 @@ fn a_title_is_watched_with_a_token_until_it_is_taken_down() {
     };
     let id = submit(&place, &api, file.to_str().unwrap(), "./ladder.yaml");
     run(&["token", "key", "create"]).ends(0);
-    // The shortest there is: by the time that everything else has been looked at it is to be renewed.
-    let short = json(&["token", "issue", "--account", "u2", "--asset", &id, "--address", "127.0.0.1", "--ttl", "30"]);
     wait("published", 60, || (asset(&api, &id)["state"] == "published").then_some(()));
+    // The shortest there is: by the time that everything else has been looked at it is nearly to be renewed.
+    let short = json(&["token", "issue", "--account", "u2", "--asset", &id, "--address", "127.0.0.1", "--ttl", "30"]);
     let edge = wait("the edge says that it is there", 10, || {
         json(&["edge", "ls"]).as_array()?.first()?["url"]
             .as_str()

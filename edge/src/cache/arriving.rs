@@ -120,6 +120,11 @@ pub struct Pouring {
 }
 
 impl Pouring {
+    /// How many bytes will come.
+    pub fn size(&self) -> usize {
+        self.arriving.size
+    }
+
     /// How many bytes have come.
     pub const fn bytes(&self) -> usize {
         self.bytes

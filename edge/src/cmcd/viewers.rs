@@ -13,8 +13,11 @@ use super::{
     record::Record,
 };
 
-/// Playbacks that are known at once; of one beyond it only objects are counted.
-const PLAYBACKS_MAX: usize = 100_000;
+/// Sessions that are known at once; of one beyond it only objects are counted.
+const SESSIONS_MAX: usize = 100_000;
+/// Playbacks of one session that are: whoever goes through more is heard of the last ones. A session is signed for, what
+/// it says that it watches is not.
+const PLAYBACKS_MAX: usize = 8;
 /// How long one is known that is not heard of, milliseconds.
 const SILENT_MS: i64 = 120_000;
 /// How often those are looked for while there is no room, milliseconds.
@@ -32,8 +35,8 @@ pub struct Viewers {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By digest of the session and of what it watches: no name is kept.
-    playbacks: HashMap<[u8; 32], Heard>,
+    /// By digest of the session, and each with one of what it watches: no name is kept.
+    sessions: HashMap<[u8; 32], Vec<([u8; 32], Heard)>>,
     pruned_ms: i64,
 }
 
@@ -93,15 +96,15 @@ impl Viewers {
 impl Known {
     /// What a record adds; nothing of one too many.
     fn take(&mut self, told: &Told<'_>, record: &Record, way: Way, now_ms: i64) -> Option<Added> {
-        let name = name(told);
-        if self.playbacks.len() >= PLAYBACKS_MAX && !self.playbacks.contains_key(&name) {
+        let (session, place) = names(told);
+        if self.sessions.len() >= SESSIONS_MAX && !self.sessions.contains_key(&session) {
             self.prune(now_ms);
-            if self.playbacks.len() >= PLAYBACKS_MAX {
+            if self.sessions.len() >= SESSIONS_MAX {
                 let added = Playback::default().take(record, way, now_ms);
                 return Some(Added { object: added.object, ..Added::default() });
             }
         }
-        let heard = self.playbacks.entry(name).or_default();
+        let heard = playback(self.sessions.entry(session).or_default(), place);
         if now_ms.saturating_sub(heard.last_ms) > SILENT_MS {
             heard.playback = Playback::default();
         }
@@ -115,18 +118,31 @@ impl Known {
     fn prune(&mut self, now_ms: i64) {
         if now_ms.saturating_sub(self.pruned_ms) >= PRUNE_MS {
             self.pruned_ms = now_ms;
-            self.playbacks.retain(|_, heard| now_ms.saturating_sub(heard.last_ms) <= SILENT_MS);
+            let is_heard = |(_, heard): &([u8; 32], Heard)| now_ms.saturating_sub(heard.last_ms) <= SILENT_MS;
+            self.sessions.retain(|_, playbacks| playbacks.iter().any(is_heard));
         }
     }
 }
 
-/// One session that watches one channel or title: the first three parts of the key.
-fn name(told: &Told<'_>) -> [u8; 32] {
+/// What is known of a session on one thing; of a new one, in place of what was heard of longest ago.
+fn playback(playbacks: &mut Vec<([u8; 32], Heard)>, place: [u8; 32]) -> &mut Heard {
+    let at = playbacks.iter().position(|(name, _)| *name == place).unwrap_or_else(|| {
+        if playbacks.len() >= PLAYBACKS_MAX
+            && let Some((oldest, _)) = playbacks.iter().enumerate().min_by_key(|(_, (_, heard))| heard.last_ms)
+        {
+            playbacks.swap_remove(oldest);
+        }
+        playbacks.push((place, Heard::default()));
+        playbacks.len() - 1
+    });
+    &mut playbacks[at].1
+}
+
+/// The session, and the one channel or title that it watches: the first three parts of the key.
+fn names(told: &Told<'_>) -> ([u8; 32], [u8; 32]) {
     let place = told.key.match_indices('/').nth(2).map_or(told.key, |(at, _)| &told.key[..at]);
-    let mut digest = blake3::Hasher::new();
-    // No part of a key holds what stands between the two.
-    digest.update(place.as_bytes()).update(&[0]).update(told.session.as_bytes());
-    *digest.finalize().as_bytes()
+    let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
+    (digest(told.session), digest(place))
 }
 
 #[cfg(test)]
@@ -172,14 +188,27 @@ mod tests {
     #[test]
     fn there_is_no_room_for_more_than_the_bound_until_some_fall_silent() {
         let mut known = Known::default();
-        for number in 0..PLAYBACKS_MAX {
+        for number in 0..SESSIONS_MAX {
             let session = number.to_string();
             known.take(&Told { session: &session, ..TOLD }, &Record::default(), Way::Request, 10_000);
         }
         let late = Told { session: "late", ..TOLD };
         assert_eq!(standstills(&mut known, &late, &state(State::Rebuffering), 20_000), Some(0));
-        assert_eq!(known.playbacks.len(), PLAYBACKS_MAX);
+        assert_eq!(known.sessions.len(), SESSIONS_MAX);
         assert_eq!(standstills(&mut known, &late, &state(State::Rebuffering), 10_001 + SILENT_MS), Some(1));
-        assert_eq!(known.playbacks.len(), 1);
+        assert_eq!(known.sessions.len(), 1);
+    }
+
+    #[test]
+    fn a_session_is_on_a_few_things_at_a_time() {
+        let mut known = Known::default();
+        let stands = state(State::Rebuffering);
+        for number in 0..1000 {
+            let key = format!("live/acme/c{number}/cmcd");
+            assert_eq!(standstills(&mut known, &Told { key: &key, ..TOLD }, &stands, 1000 + number), Some(1));
+        }
+        assert_eq!(known.sessions.values().map(Vec::len).collect::<Vec<_>>(), [PLAYBACKS_MAX]);
+        // The last one is still known.
+        assert_eq!(standstills(&mut known, &Told { key: "live/acme/c999/cmcd", ..TOLD }, &stands, 2000), Some(0));
     }
 }

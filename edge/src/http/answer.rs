@@ -112,7 +112,7 @@ fn cache_control(found: &Object, age_s: i64, terms: Terms) -> String {
 }
 
 /// Whether gzip may be sent (RFC 9110, clause 12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub fn takes_gzip(headers: &HeaderMap) -> bool {
     let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
     let mut by_name = None;
     let mut by_star = false;

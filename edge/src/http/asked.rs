@@ -17,6 +17,8 @@ pub const PREFIX: &str = "/t/";
 pub const ROUTE: &str = "/route";
 /// Longest address with its query.
 const URI_CHARS_MAX: usize = 8192;
+/// Longest part of a path: no object has a longer one in its name, and stores have bounds of their own.
+const PART_CHARS_MAX: usize = 200;
 /// Tokens of one request that are looked at.
 const TOKENS_MAX: usize = 4;
 
@@ -83,6 +85,9 @@ pub fn read<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Asked<'a>, PathE
         }
     };
     let path = canonical(path)?;
+    if path.split('/').any(|part| part.len() > PART_CHARS_MAX) {
+        return Err(PathError::NotPlain);
+    }
     let text = |name| headers.get_all(name).iter().filter_map(|value: &header::HeaderValue| value.to_str().ok());
     let bearer = text(header::AUTHORIZATION.as_str()).filter_map(|value| {
         let (scheme, token) = value.split_once(' ')?;

@@ -23,7 +23,7 @@ pub struct Member {
 }
 
 impl Crowd {
-    /// Takes how many connections an address may have.
+    /// Takes how many connections an address may have; 0 is any number.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { by_network: Mutex::default(), max })
     }
@@ -33,7 +33,7 @@ impl Crowd {
         let network = network(address);
         let mut by_network = self.lock();
         let count = by_network.entry(network).or_default();
-        if *count >= self.max {
+        if self.max > 0 && *count >= self.max {
             return None;
         }
         *count += 1;
@@ -70,6 +70,9 @@ mod tests {
         drop(first);
         assert!(join("2001:db8::3").is_some());
         drop(second);
+        let any = Crowd::new(0);
+        let all: Vec<_> = (0..100).map(|_| any.join("192.0.2.1".parse().unwrap())).collect();
+        assert!(all.iter().all(Option::is_some));
         assert!(crowd.lock().is_empty());
     }
 }

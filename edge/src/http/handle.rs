@@ -14,7 +14,7 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderValue},
 };
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     access_log::{AccessLog, Line},
@@ -77,6 +77,8 @@ pub struct Edge {
     pub secure: bool,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Places for reports of players that are being read.
+    pub reports: Semaphore,
     /// Where each request is written down.
     pub access_log: Option<AccessLog>,
     /// What players tell.
@@ -114,7 +116,7 @@ impl Edge {
         let bytes = if request.method() == Method::HEAD { 0 } else { length(response.headers()) };
         self.metrics.answered(outcome, bytes);
         self.gauge.answered(response.status().as_u16(), bytes);
-        self.hear(&request, asked.as_ref(), session.as_deref(), response.status());
+        self.hear(&request, asked.as_ref(), session.as_deref(), response.status(), outcome);
         // Whoever is not let in names what it likes.
         let status = response.status();
         if let Some(asked) = asked.as_ref().filter(|_| session.is_some() || status.is_server_error()) {
@@ -191,6 +193,24 @@ impl Edge {
         if *method == Method::POST {
             return self.take_report(asked, session.as_deref(), body).await;
         }
+        let newest = next.as_ref().map(|(next, _)| next.token.as_str());
+        let watching = shown.zip(terms.carriage).zip(session.as_deref()).map(|((token, carriage), session)| Watching {
+            viewer,
+            session,
+            carriage,
+            token: newest.unwrap_or(token),
+            renewed: newest.is_some(),
+        });
+        // Also of an edge that may not serve: who is there leads its viewers to others.
+        if let Some(watching) = watching.as_ref().filter(|_| asked.routed) {
+            return (self.steering.route(method, request.uri(), headers, asked.path, watching), "route");
+        }
+        if let Some((next, HandOver::Redirect(status))) = &next {
+            return (renewed::redirect(*status, &next.token, asked.path, request.uri()), "renewed");
+        }
+        if let Some(watching) = watching.as_ref().filter(|_| is_manifest(asked.key())) {
+            return (self.steering.manifest(method, request.uri().query(), watching), "steering");
+        }
         if !self.fence.is_open() {
             return refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -203,17 +223,6 @@ impl Edge {
         }
         if self.table.is_refused(asked.key(), now_ms) {
             return (answer::missing(terms), "taken-down");
-        }
-        let watching = shown.zip(terms.carriage).zip(session.as_deref());
-        let watching = watching.map(|((token, carriage), session)| Watching { viewer, session, carriage, token });
-        if let Some(watching) = watching.as_ref().filter(|_| asked.routed) {
-            return (self.steering.route(method, request.uri(), headers, asked.path, watching), "route");
-        }
-        if let Some((next, HandOver::Redirect(status))) = &next {
-            return (renewed::redirect(*status, &next.token, asked.path, request.uri()), "renewed");
-        }
-        if let Some(watching) = watching.as_ref().filter(|_| is_manifest(asked.key())) {
-            return (self.steering.manifest(method, request.uri().query(), watching), "steering");
         }
         let (mut response, outcome) = self.serve(method, headers, asked, terms, watching.as_ref()).await;
         match (next, shown) {
@@ -255,7 +264,8 @@ impl Edge {
         };
         let age_s = found.entry.age_s(now_ms());
         // What is kept names no edge and no token; what is sent may.
-        let composed = watching.and_then(|watching| self.steering.composed(asked.key(), object, watching));
+        let composed = watching
+            .and_then(|watching| self.steering.composed(asked.key(), object, watching, answer::takes_gzip(headers)));
         let Some(composed) = composed else {
             return (answer::object(method, headers, object, &found, age_s, terms), outcome);
         };

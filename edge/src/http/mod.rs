@@ -24,6 +24,8 @@ pub use crowd::Crowd;
 pub use guard::Guard;
 pub use handle::Edge;
 pub use peer::Proxies;
+pub use renewed::address;
+pub use report::REPORTS_MAX;
 pub use serve::serve;
 pub use tag_header::TagHeader;
 pub use tarpit::Tarpit;

@@ -30,6 +30,8 @@ pub fn hand_over(carriage: Carriage, renewing: Option<Renewing>) -> HandOver {
     let cookie = HandOver::Cookie(renewing.and_then(|renewing| renewing.cookie).unwrap_or(COOKIE));
     match (way, carriage) {
         (RenewingWay::Redirect, _) | (RenewingWay::Automatic, Carriage::Path) => redirect,
+        // A cookie of the channel is not sent below another path.
+        (RenewingWay::Cookie, Carriage::Path) => redirect,
         (RenewingWay::Header, _) | (RenewingWay::Automatic, Carriage::Header) => HandOver::Header,
         (RenewingWay::Cookie, _) | (RenewingWay::Automatic, Carriage::Query | Carriage::Cookie) => cookie,
     }
@@ -38,6 +40,18 @@ pub fn hand_over(carriage: Carriage, renewing: Option<Renewing>) -> HandOver {
 /// Leads a player on to the same address with the next token in it, so that relative addresses in what it finds there
 /// carry that one. The rest of its query goes with it.
 pub fn redirect(status: StatusCode, token: &str, path: &str, uri: &Uri) -> Response<Body> {
+    let location = address(token, path, uri);
+    let mut response = Response::new(Body::default());
+    *response.status_mut() = status;
+    if let Some(location) = sensitive(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, PRIVATE);
+    response
+}
+
+/// An address with a token in its path, and what was asked beside a token.
+pub fn address(token: &str, path: &str, uri: &Uri) -> String {
     let mut location = format!("{PREFIX}{}{path}", path_form(token));
     let kept = uri.query().unwrap_or_default().split('&').filter(|pair| {
         let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
@@ -47,13 +61,7 @@ pub fn redirect(status: StatusCode, token: &str, path: &str, uri: &Uri) -> Respo
         location.push(if place == 0 { '?' } else { '&' });
         location.push_str(pair);
     }
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = status;
-    if let Some(location) = sensitive(&location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response.headers_mut().insert(header::CACHE_CONTROL, PRIVATE);
-    response
+    location
 }
 
 /// Adds the next token to an answer, for a player that sends headers.
@@ -76,8 +84,7 @@ pub fn in_cookie(name: &str, token: &str, path: &str, valid_s: i64, secure: bool
 
 /// The folder of a channel or title: `/live/acme/news`.
 fn folder(path: &str) -> &str {
-    let ends = path.match_indices('/').map(|(at, _)| at);
-    ends.skip(1).take(3).last().map_or(path, |end| &path[..end])
+    path.match_indices('/').nth(3).map_or(path, |(end, _)| &path[..end])
 }
 
 /// A value that is never printed.
@@ -133,7 +140,8 @@ mod tests {
             (Carriage::Header, None, HandOver::Header),
             (Carriage::Path, says(Automatic, None, 303), HandOver::Redirect(StatusCode::SEE_OTHER)),
             (Carriage::Query, says(Automatic, Some("a"), 307), HandOver::Cookie("a")),
-            (Carriage::Path, says(Cookie, Some("a"), 307), HandOver::Cookie("a")),
+            (Carriage::Path, says(Cookie, Some("a"), 307), redirect),
+            (Carriage::Header, says(Cookie, Some("a"), 307), HandOver::Cookie("a")),
             (Carriage::Cookie, says(Header, None, 307), HandOver::Header),
             (Carriage::Header, says(Redirect, None, 307), redirect),
         ] {

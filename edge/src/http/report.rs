@@ -25,6 +25,9 @@ const BYTES_MAX: usize = 64 * 1024;
 /// Longest that one may take to come.
 const TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Reports that are read at once.
+pub const REPORTS_MAX: usize = 256;
+
 /// Whether reports are taken there: `/live/TENANT/CHANNEL/cmcd`, `/vod/TENANT/TITLE/cmcd`.
 pub fn is_place(asked: &Asked<'_>) -> bool {
     let mut parts = asked.key().split('/').skip(3);
@@ -36,6 +39,9 @@ impl Edge {
     pub(super) async fn take_report(&self, asked: &Asked<'_>, session: Option<&str>, body: Incoming) -> Ended {
         let Some(session) = session else {
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "method", "edges have nothing to report");
+        };
+        let Ok(_place) = self.reports.try_acquire() else {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many report at this moment");
         };
         let read = timeout(TIME_MAX, Limited::new(body, BYTES_MAX).collect()).await;
         let Ok(Ok(body)) = read else {
@@ -58,20 +64,24 @@ impl Edge {
         asked: Option<&Asked<'_>>,
         session: Option<&str>,
         status: StatusCode,
+        outcome: &str,
     ) {
         let (Some(asked), Some(session)) = (asked, session) else { return };
         if request.method() != Method::GET {
             return;
         }
-        let is_served = status.is_success() || status == StatusCode::NOT_MODIFIED;
+        let is_object = matches!(outcome, "hit" | "miss" | "stale");
+        if !is_object || !(status.is_success() || status == StatusCode::NOT_MODIFIED) {
+            return;
+        }
         let Some(record) = of_request(request.uri(), request.headers()).transpose() else {
-            // Whoever only reports asks for playlists all the same.
-            if is_served && [".m3u8", ".mpd"].iter().any(|end| asked.key().ends_with(end)) {
+            // Whoever only reports asks for playlists all the same; each is fetched again within seconds.
+            if outcome != "hit" && [".m3u8", ".mpd"].iter().any(|end| asked.key().ends_with(end)) {
                 self.viewers.served(asked.key());
             }
             return;
         };
-        self.viewers.take(&Told { session, key: asked.key(), is_served, is_report: false }, record, now_ms());
+        self.viewers.take(&Told { session, key: asked.key(), is_served: true, is_report: false }, record, now_ms());
     }
 }
 

@@ -8,7 +8,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -32,10 +31,6 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const STREAMS_MAX: u32 = 64;
 /// How often an idle connection of HTTP/2 is asked whether it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Bytes for a viewer that wait in the system (it doubles them for its own needs): a segment fits, and thousands of slow
-/// viewers have a bound, which the system's own growing buffers of megabytes each are not. Enough for 80 Mbit/s at a
-/// distance of 50 ms.
-const SEND_BUFFER_BYTES: usize = 512 * 1024;
 /// Longest a shutdown waits for what runs.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(7);
 /// Pause after the system refused a connection (no file descriptors left): it would refuse the next one at once.
@@ -78,11 +73,8 @@ pub async fn serve(
         let watcher = connections.watcher();
         tokio::spawn(async move {
             let _held = (place, member, edge.gauge.connected());
-            let socket = SockRef::from(&stream);
-            if let Err(error) =
-                socket.set_tcp_nodelay(true).and_then(|()| socket.set_send_buffer_size(SEND_BUFFER_BYTES))
-            {
-                tracing::debug!(%error, "a connection stays as the system made it");
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection keeps its delay");
             }
             match tls {
                 // Whoever says nothing at all holds its place no longer than one who is slow.

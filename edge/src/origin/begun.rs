@@ -10,7 +10,7 @@ use reqwest::{StatusCode, header};
 
 use super::{
     kept,
-    source::{OBJECT_BYTES_MAX, PURGED_HEADER, Source, etag, get, read, text},
+    source::{OBJECT_BYTES_MAX, PURGED_HEADER, Source, etag, get, read, says_no, text},
 };
 use crate::cache::Object;
 
@@ -63,7 +63,7 @@ impl Source {
                 let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
                 match answer.status() {
                     StatusCode::OK => {}
-                    StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
+                    status if says_no(status) => return Ok(None),
                     status => return Err(format!("it answered {status}")),
                 }
                 let (raw_etag, etag) = (text(&answer, header::ETAG), etag(&answer));
@@ -108,7 +108,7 @@ impl Source {
                     StatusCode::PARTIAL_CONTENT => {}
                     // All of it: another object, or a server that knows no ranges.
                     StatusCode::OK | StatusCode::RANGE_NOT_SATISFIABLE => return Ok(None),
-                    StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
+                    status if says_no(status) => return Ok(None),
                     status => return Err(format!("it answered {status}")),
                 }
                 let rest = format!("bytes {at}-{}/{size}", size - 1);

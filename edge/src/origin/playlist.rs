@@ -42,7 +42,7 @@ pub fn read(key: &str, body: &[u8]) -> Text {
     for line in lines {
         let Some(tag) = line.strip_prefix('#') else {
             if reader.address(line) {
-                newest.next_number += 1;
+                newest.next_number = newest.next_number.saturating_add(1);
             }
             continue;
         };

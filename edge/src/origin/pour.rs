@@ -18,6 +18,10 @@ use crate::{
 
 /// Longest that one origin may take for its bytes: what comes no faster keeps others from coming at all.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// After how long an origin's pace is looked at while another one could go on, and within how long it has to bring the
+/// whole at that pace: about a segment's duration.
+const PACE_AFTER: Duration = Duration::from_secs(3);
+const PACE_WHOLE_MAX: Duration = Duration::from_secs(8);
 /// Longest silence of an origin while another one could go on: players have a few seconds in hand.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// The same when there is no other one.
@@ -49,13 +53,15 @@ impl Flow<'_> {
 
     /// Brings all of its bytes, within this one call and whichever origins it takes; returns whether they have all come.
     pub async fn pour(self, key: &str, place: u64, into: &mut Pouring, metrics: &Metrics) -> bool {
-        let Self { mut origin, begun, others, asked, took_ms, place: _place } = self;
+        let Self { mut origin, begun, mut others, mut asked, took_ms, place: _place } = self;
         let Begun { head, size, resumable, mut stream } = begun;
+        // A connection that broke is no origin that did: at last the first one is asked for the rest too.
+        others.push(origin);
         let mut others = if resumable { others } else { Vec::new() }.into_iter();
         let mut first = true;
         loop {
-            let silence_max = if others.len() == 0 { LAST_SILENCE_MAX } else { SILENCE_MAX };
-            let mut ended = drain(&mut stream, into, silence_max).await;
+            let patience = if others.len() > 1 { Patience::Short } else { Patience::Long };
+            let mut ended = drain(&mut stream, into, patience).await;
             let mut next = None;
             while !matches!(ended, Ended::Whole)
                 && next.is_none()
@@ -64,24 +70,26 @@ impl Flow<'_> {
                 let rest = other.resume(key, place, into.bytes(), &head, size).await;
                 next = rest.map(|rest| (other, rest));
             }
-            // Nobody else has the same: the one that was silent may have gone on meanwhile.
-            if matches!(ended, Ended::Silent) && next.is_none() {
-                ended = drain(&mut stream, into, LAST_SILENCE_MAX).await;
+            // Nobody else has the same: the one that was slow may have gone on meanwhile.
+            if matches!(ended, Ended::Slow) && next.is_none() {
+                ended = drain(&mut stream, into, Patience::Long).await;
             }
-            if first {
-                let took_ms = i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX);
-                metrics.fetched(&origin.name, matches!(ended, Ended::Whole), took_ms);
-            }
+            let all_ms = i64::try_from(asked.elapsed().as_millis()).unwrap_or(i64::MAX);
+            metrics.fetched(&origin.name, matches!(ended, Ended::Whole), all_ms);
             match ended {
                 Ended::Whole if first => origin.breaker().answered(took_ms),
                 Ended::Whole => origin.breaker().lives(now_ms()),
-                Ended::Silent => origin.failed(key, "nothing came for a while"),
+                Ended::Slow => origin.failed(key, "too little came in time"),
                 Ended::Broken(error) => origin.failed(key, &error),
             }
             if into.is_whole() {
                 return true;
             }
-            let Some((other, rest)) = next else { return false };
+            let Some((other, rest)) = next else {
+                metrics.broke_off();
+                return false;
+            };
+            asked = Instant::now();
             tracing::debug!(key, from = origin.name, to = other.name, "another origin goes on with an object");
             (origin, stream, first) = (other, rest, false);
         }
@@ -106,17 +114,38 @@ enum Ended {
     /// All are there.
     Whole,
     /// It may go on yet.
-    Silent,
+    Slow,
     /// It will not.
     Broken(String),
 }
 
+/// How long an origin is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// While somebody else could go on.
+    Short,
+    /// While nobody could.
+    Long,
+}
+
+/// Whether an origin that brought so many bytes of so many in this time is too slow.
+fn is_too_slow(bytes: usize, of: usize, elapsed: Duration) -> bool {
+    let at_this_pace = elapsed.as_millis() * of as u128;
+    elapsed >= PACE_AFTER && at_this_pace > PACE_WHOLE_MAX.as_millis() * bytes as u128
+}
+
 /// Takes what comes until all is there.
-async fn drain(stream: &mut Parts, into: &mut Pouring, silence_max: Duration) -> Ended {
+async fn drain(stream: &mut Parts, into: &mut Pouring, patience: Patience) -> Ended {
+    let silence_max = if patience == Patience::Short { SILENCE_MAX } else { LAST_SILENCE_MAX };
+    let (began, before) = (Instant::now(), into.bytes());
     let taken = async {
         while !into.is_whole() {
+            let (brought, of) = (into.bytes() - before, into.size() - before);
+            if patience == Patience::Short && is_too_slow(brought, of, began.elapsed()) {
+                return Ended::Slow;
+            }
             match timeout(silence_max, stream.next()).await {
-                Err(_) => return Ended::Silent,
+                Err(_) => return Ended::Slow,
                 Ok(None) => return Ended::Broken("the body ended early".to_owned()),
                 Ok(Some(Err(error))) => return Ended::Broken(error),
                 Ok(Some(Ok(part))) => {
@@ -132,4 +161,24 @@ async fn drain(stream: &mut Parts, into: &mut Pouring, silence_max: Duration) ->
     };
     let late = |_| Ended::Broken(format!("not done within {} s", DRAIN_MAX.as_secs()));
     timeout(DRAIN_MAX, taken).await.unwrap_or_else(late)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_will_not_be_done_in_time_is_too_slow() {
+        let ms = Duration::from_millis;
+        for (bytes, of, elapsed, slow) in [
+            (0, 100, ms(2_999), false),
+            (0, 100, ms(3_000), true),
+            (30, 100, ms(3_000), true),
+            (38, 100, ms(3_000), false),
+            (99, 100, ms(7_900), false),
+            (90, 100, ms(7_900), true),
+        ] {
+            assert_eq!(is_too_slow(bytes, of, elapsed), slow, "{bytes} {elapsed:?}");
+        }
+    }
 }

@@ -106,7 +106,7 @@ impl Source {
                 let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
                 match answer.status() {
                     StatusCode::OK => read(key, answer).await.map(Some),
-                    StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+                    status if says_no(status) => Ok(None),
                     status => Err(format!("it answered {status}")),
                 }
             }
@@ -145,7 +145,7 @@ impl Source {
                         }
                     }
                     StatusCode::RANGE_NOT_SATISFIABLE => {}
-                    StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
+                    status if says_no(status) => return Ok(None),
                     status => return Err(format!("it answered {status}")),
                 }
             }
@@ -153,6 +153,14 @@ impl Source {
         first.truncate(bytes);
         Ok(Some(first))
     }
+}
+
+/// Whether an answer says that there is no such object: what a viewer's own choice of a name can bring about is no fault of
+/// the origin. A web server leads elsewhere for a folder, and may find a name too long; keys that do not open, and too
+/// much at once, are faults.
+pub(super) fn says_no(status: StatusCode) -> bool {
+    let is_fault = matches!(status.as_u16(), 401 | 403 | 407 | 408 | 421 | 425 | 429);
+    (status.is_client_error() || status.is_redirection()) && !is_fault
 }
 
 /// A request for an object of a web server.

@@ -65,15 +65,14 @@ impl Times {
     /// of its life, for as long again.
     pub fn of(issued_s: i64, expires_s: i64, renewing: Option<Renewing>) -> Self {
         let life_s = expires_s.saturating_sub(issued_s);
+        let next_s = renewing.map_or(life_s, |renewing| renewing.add_s);
         let deadline_s = renewing.and_then(|renewing| renewing.deadline_s);
-        Self {
-            expires_s,
-            before_ms: deadline_s.map_or_else(
-                || (life_s.saturating_mul(1000) / 3).min(BEFORE_MS_MAX),
-                |deadline_s| deadline_s.saturating_mul(1000),
-            ),
-            life_s: renewing.map_or(life_s, |renewing| renewing.add_s),
-        }
+        let before_ms = match deadline_s {
+            None => (life_s.saturating_mul(1000) / 3).min(BEFORE_MS_MAX),
+            // Not all its life long: the next one, which says the same, would have to be renewed at once.
+            Some(deadline_s) => deadline_s.saturating_mul(1000).min(next_s.saturating_mul(2000) / 3),
+        };
+        Self { expires_s, before_ms, life_s: next_s }
     }
 
     const fn is_due(&self, now_ms: i64) -> bool {

@@ -139,6 +139,7 @@ fn a_token_may_say_itself_when_it_is_renewed_and_for_how_long() {
         (3600, None, BEFORE_MS_MAX, 3600),
         (60, renewing(None), 20_000, 90),
         (60, renewing(Some(45)), 45_000, 90),
+        (60, renewing(Some(300)), 60_000, 90),
     ] {
         assert_eq!(Times::of(0, expires_s, renewing), Times { expires_s, before_ms, life_s });
     }

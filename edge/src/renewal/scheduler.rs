@@ -39,7 +39,7 @@ pub enum Said {
     Token(String),
     /// There is none: its session is revoked, its account may not watch any more, or it cannot be renewed.
     Refused,
-    /// Nothing that helps: none answers.
+    /// Nothing that helps: none answers, or with no token.
     Nothing,
 }
 
@@ -105,6 +105,8 @@ impl Schedulers {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY => {
                 return Ok(Said::Refused);
             }
+            // It is well, and cannot renew this one: its tenant has no key that fits. Others it can.
+            status if status.is_client_error() && !is_for_later(status) => return Ok(Said::Nothing),
             status => return Err(format!("it answered {status}")),
         }
         let is_json = |kind: &header::HeaderValue| kind.as_bytes().starts_with(b"application/json");
@@ -124,6 +126,11 @@ impl Schedulers {
         })?;
         Ok(Said::Token(issued.token))
     }
+}
+
+/// Whether a refusal is about the moment, and not about what was asked.
+fn is_for_later(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
 impl Scheduler {

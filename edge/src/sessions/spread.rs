@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use framemill_schemas::delivery::{Claims, Network};
+use framemill_schemas::delivery::{Address, Claims, Network};
 
 /// How long a network counts after it was seen, milliseconds.
 const SEEN_MS: i64 = 60_000;
@@ -49,7 +49,8 @@ impl Spread {
     /// Takes a request of a session; returns whether it comes from one network too many, or others do: the whole
     /// session is refused then, until it has not been asked for from so many for a minute.
     pub fn is_too_wide(&self, claims: &Claims, viewer: IpAddr, now_ms: i64) -> bool {
-        if self.networks_max == 0 {
+        // A token that is bound to an address is shown from one network, or refused.
+        if self.networks_max == 0 || claims.address != Address::Any {
             return false;
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +106,7 @@ fn network_of(viewer: IpAddr) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use framemill_schemas::delivery::{Address, Yields};
+    use framemill_schemas::delivery::Yields;
 
     use super::*;
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     cache::Object,
     clock::now_ms,
-    http::{Body, Carriage, ROUTE, content},
+    http::{Body, Carriage, ROUTE, address, content},
     metrics::Metrics,
     origin::gzip,
 };
@@ -31,6 +31,8 @@ use crate::{
 const REDUNDANT_MAX: usize = 4;
 /// Other edges that an MPD lists whatever is configured: it has whole addresses anyway, and one costs a line.
 const LOCATIONS: usize = 3;
+/// Largest that is compressed for one viewer, bytes: a millisecond or two of a processor.
+const PACKED_BYTES_MAX: usize = 64 * 1024;
 /// How long a playlist that names edges is fresh, seconds.
 const FRESH_S_MAX: u32 = 5;
 /// Parameters in which players say where they are (HLS Content Steering 1.2b1; ETSI TS 103 998).
@@ -47,8 +49,10 @@ pub struct Watching<'a> {
     pub session: &'a str,
     /// How the token came.
     pub carriage: Carriage,
-    /// The token.
+    /// The token: its session's newest.
     pub token: &'a str,
+    /// Whether it is another one than came.
+    pub renewed: bool,
 }
 
 /// An object as one viewer gets it.
@@ -95,8 +99,9 @@ impl Steering {
         Ok(Self { name, enabled: config.enabled, redundant: config.redundant, networks, board, metrics })
     }
 
-    /// A playlist or manifest as a viewer gets it, where there is anywhere else to go; `None`: as it is.
-    pub fn composed(&self, key: &str, object: &Object, watching: &Watching<'_>) -> Option<Composed> {
+    /// A playlist or manifest as a viewer gets it, where there is anywhere else to go; `None`: as it is. It is compressed
+    /// for this one viewer, where that pays.
+    pub fn composed(&self, key: &str, object: &Object, watching: &Watching<'_>, takes_gzip: bool) -> Option<Composed> {
         let is_mpd = key.ends_with(".mpd");
         if !self.enabled || !(is_mpd || (key.ends_with(".m3u8") && hls::is_multivariant(&object.body))) {
             return None;
@@ -117,7 +122,8 @@ impl Steering {
         let (text, is_private) = compose::compose(text, &request, (self.name.as_str(), &own.endpoint), &others)?;
         self.metrics.steered("playlist", true);
         let etag = framemill_schemas::key::digest(text.as_bytes()).chars().take(32).collect();
-        let gzip = object.gzip.as_ref().and_then(|_| gzip(text.as_bytes()));
+        let is_packed = takes_gzip && object.gzip.is_some() && text.len() <= PACKED_BYTES_MAX;
+        let gzip = is_packed.then(|| gzip(text.as_bytes())).flatten();
         // Even of a title's, which never changes, the edges do.
         let max_age_s = object.max_age_s.min(FRESH_S_MAX);
         let object = Object { body: text.into(), gzip, etag, max_age_s, immutable: false, ..object.clone() };
@@ -159,12 +165,14 @@ impl Steering {
         // Without anybody to send viewers to, this edge serves them under the name by which they came.
         let base = chosen.map_or("", |chosen| chosen.known.endpoint.base());
         // A cookie stays with its host.
-        let place = match watching.carriage {
-            Carriage::Cookie if chosen.is_some_and(|chosen| !chosen.is_own) => {
-                format!("{base}/t/{}{path}", path_form(watching.token))
-            }
-            _ => format!("{base}{asked}"),
+        let stays = match watching.carriage {
+            Carriage::Cookie => chosen.is_none_or(|chosen| chosen.is_own),
+            // The address that was asked for has the old one.
+            Carriage::Path | Carriage::Query => !watching.renewed,
+            Carriage::Header => true,
         };
+        let place =
+            if stays { format!("{base}{asked}") } else { format!("{base}{}", address(watching.token, path, uri)) };
         let mut response = content(method, "text/plain", String::new());
         *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
         if let Ok(mut place) = HeaderValue::try_from(place) {
