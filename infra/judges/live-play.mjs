@@ -27,7 +27,8 @@ function options() {
 
 /**
  * In the page: plays `url` until `window.stopPlaying`, and answers what was seen. A player that has pictures in hand
- * and does not show them is on a slow machine (`slow`); one that has none was let down by the stream (`dry`).
+ * and does not show them is on a slow machine (`slow`); one that has none was let down by the stream (`dry`). A wait that is
+ * over at the next look, within 50 ms, is no standstill that anybody sees.
  */
 async function playOn({ url, timeout_ms }) {
   const FIRST_MS = 30_000;
@@ -46,7 +47,11 @@ async function playOn({ url, timeout_ms }) {
     }
     return 0;
   };
-  const wait = () => (seen[ahead() < DRY_MS ? "dry" : "slow"] += 1);
+  let ranDryAt = null;
+  const wait = () => {
+    if (ahead() < DRY_MS) ranDryAt = video.currentTime;
+    else seen.slow += 1;
+  };
   let player = { errors: [], stalls: [] };
   try {
     player = await window.judgePlayers.hls(video, url);
@@ -65,6 +70,10 @@ async function playOn({ url, timeout_ms }) {
       await pause();
       const now = performance.now();
       if (video.error) throw new Error(`media error: ${video.error.message}`);
+      if (ranDryAt !== null) {
+        if (video.currentTime === ranDryAt) seen.dry += 1;
+        ranDryAt = null;
+      }
       const in_hand = ahead();
       seen.ahead_ms = Math.min(seen.ahead_ms ?? in_hand, in_hand);
       if (video.currentTime !== at) [at, since] = [video.currentTime, now];

@@ -88,7 +88,7 @@ pub fn rank<'a>(own: Option<&'a Known>, others: &'a [Known], viewer: &Viewer<'_>
                 + u32::from(100 - load.health.min(100)) * HEALTH_KM
                 + spread_km(viewer.session, load)
                 + if stays { 0 } else { STAY_KM };
-            Ranked { known, is_own, standing: standing(load, is_own, is_silent, stays), distance_km, cost_km }
+            Ranked { known, is_own, standing: standing(load, is_silent, stays), distance_km, cost_km }
         })
         .collect();
     ranked.sort_by(order);
@@ -100,10 +100,9 @@ fn order(a: &Ranked<'_>, b: &Ranked<'_>) -> Ordering {
     key(a).cmp(&key(b)).then_with(|| a.known.load.edge.cmp(&b.known.load.edge))
 }
 
-/// This edge answers, so it serves, whatever it said last. A viewer whom a full edge serves already stays: its cost says
-/// who goes.
-fn standing(load: &EdgeLoad, is_own: bool, is_silent: bool, stays: bool) -> Standing {
-    if is_silent || !(load.serves || is_own) {
+/// A viewer whom a full edge serves already stays: its cost says who goes.
+fn standing(load: &EdgeLoad, is_silent: bool, stays: bool) -> Standing {
+    if is_silent || !load.serves {
         Standing::Away
     } else if load.health < HEALTH_MIN || (load.load_percent() >= FULL_PERCENT && !stays) {
         Standing::Poor
@@ -191,8 +190,11 @@ mod tests {
             assert_eq!(names(&oslo, &others(change), &near_paris, 0), order, "{what}");
         }
         let fenced = others(|load| load.serves = false);
-        let sick = [fenced[0].clone(), with(sydney, |load| load.health = 10)];
+        let sick = [fenced[0].clone(), with(sydney.clone(), |load| load.health = 10)];
         assert_eq!(names(&oslo, &sick, &near_paris, 0), ["oslo", "sydney", "paris"]);
+        // An edge that may not serve leads its own viewers away.
+        let own = with(oslo, |load| load.serves = false);
+        assert_eq!(names(&own, &others(|_| {}), &viewer(Some(OSLO), None), 0), ["paris", "sydney", "oslo"]);
     }
 
     #[test]
@@ -231,8 +233,8 @@ mod tests {
         }
         // Nobody new goes to one that is full; who is there already is not all sent away at once.
         let full = with(near, |load| load.connections = 100);
-        assert_eq!(standing(&full.load, false, false, false), Standing::Poor);
-        assert_eq!(standing(&full.load, false, false, true), Standing::Good);
+        assert_eq!(standing(&full.load, false, false), Standing::Poor);
+        assert_eq!(standing(&full.load, false, true), Standing::Good);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::farm::Farm;
 
 /// What the contract promises.
-const OPERATIONS: [(&str, &str); 63] = [
+const OPERATIONS: [(&str, &str); 64] = [
     ("post", "/v1/assets"),
     ("get", "/v1/assets"),
     ("get", "/v1/assets/{id}"),
@@ -46,6 +46,7 @@ const OPERATIONS: [(&str, &str); 63] = [
     ("post", "/v1/purges"),
     ("get", "/v1/purges/{id}"),
     ("get", "/v1/purges/{id}/report"),
+    ("post", "/v1/purges/{id}/retry"),
     ("get", "/v1/edges"),
     ("delete", "/v1/edges/{id}"),
     ("get", "/v1/keys"),
