@@ -1,7 +1,7 @@
 //! How fast an edge serves out of its cache, beside nginx with `secure_link` on the same files, in turn in one run, in the
-//! clear and over TLS: `cargo bench -p framemill-edge --bench throughput`. Needs nginx, wrk and openssl, and h2load
-//! (Debian: nghttp2-client) for HTTP/2. Prints figures and judges nothing. A word behind `--` (`segment`, `TLS`, `forged`)
-//! chooses what is run.
+//! clear and over TLS, each on one thread: `cargo bench -p framemill-edge --bench throughput`. Needs nginx, wrk and
+//! openssl, and h2load (Debian: nghttp2-client) for HTTP/2. Prints figures and judges nothing. A word behind `--`
+//! (`segment`, `TLS`, `forged`) chooses what is run.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[allow(dead_code)]
@@ -35,7 +35,8 @@ impl Drop for Ended {
     }
 }
 
-#[tokio::main]
+// One thread, as nginx has one worker: with more, they would take each other's and wrk's processors.
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
     if std::env::args().any(|arg| arg == "--test") {
         return;
