@@ -60,9 +60,10 @@ pub fn write(name: &str, own: Option<&Endpoint>, ranked: &[Ranked<'_>]) -> Strin
             uri_replacement: Replacement { host: ranked.known.endpoint.host() },
         })
         .collect();
-    // One that has been away for a while is no news.
-    let mut there = ranked.iter().filter(|ranked| ranked.standing != Standing::Away);
-    let all_well = there.all(|ranked| ranked.standing == Standing::Good);
+    // One that is away is no news for long; all of them are.
+    let mut there =
+        ranked.iter().map(|ranked| ranked.standing).filter(|standing| *standing != Standing::Away).peekable();
+    let all_well = ranked.is_empty() || there.peek().is_some() && there.all(|standing| standing == Standing::Good);
     let manifest =
         Manifest { version: 1, ttl: if all_well { TTL_S } else { TTL_SICK_S }, pathway_priority, pathway_clones };
     serde_json::to_string(&manifest).expect("strings and numbers are JSON")
