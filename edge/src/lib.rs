@@ -11,6 +11,7 @@ mod clock;
 mod cmcd;
 mod config;
 mod fence;
+mod folder;
 mod follow;
 mod http;
 mod metrics;

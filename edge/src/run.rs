@@ -147,11 +147,11 @@ pub async fn run(parts: EdgeParts) -> Result<(), EdgeError> {
             Arc::clone(&keyring),
             Arc::clone(&revocations),
             Arc::clone(&seats),
+            sessions::Spread::new(config.session_networks),
+            renewal.clone(),
             region,
             Arc::clone(&metrics),
-        )
-        .spread(sessions::Spread::new(config.session_networks))
-        .renewing(renewal.clone()),
+        ),
         renewal,
         fence: fence.clone(),
         table: Arc::clone(&table),

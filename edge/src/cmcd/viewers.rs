@@ -12,6 +12,7 @@ use super::{
     playback::{Added, Playback, Way},
     record::Record,
 };
+use crate::folder::folder;
 
 /// Sessions that are known at once; of one beyond it only objects are counted.
 const SESSIONS_MAX: usize = 100_000;
@@ -138,9 +139,9 @@ fn playback(playbacks: &mut Vec<([u8; 32], Heard)>, place: [u8; 32]) -> &mut Hea
     &mut playbacks[at].1
 }
 
-/// The session, and the one channel or title that it watches: the first three parts of the key.
+/// The session, and the one channel or title that it watches.
 fn names(told: &Told<'_>) -> ([u8; 32], [u8; 32]) {
-    let place = told.key.match_indices('/').nth(2).map_or(told.key, |(at, _)| &told.key[..at]);
+    let place = folder(told.key).unwrap_or(told.key);
     let digest = |text: &str| *blake3::hash(text.as_bytes()).as_bytes();
     (digest(told.session), digest(place))
 }

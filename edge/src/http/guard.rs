@@ -132,24 +132,13 @@ impl Guard {
         keyring: Arc<ArcSwap<Keyring>>,
         revocations: Arc<Revocations>,
         sessions: Arc<Local>,
+        spread: Spread,
+        renewal: Option<Arc<Renewal>>,
         region: Option<Region>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let verified = CacheBuilder::new(VERIFIED_MAX).with_shards(8).build();
-        let spread = Spread::new(0);
-        Self { keyring, revocations, sessions, spread, renewal: None, region, verified, metrics }
-    }
-
-    /// The same, with a bound on where one session is watched from.
-    #[must_use]
-    pub fn spread(self, spread: Spread) -> Self {
-        Self { spread, ..self }
-    }
-
-    /// The same, and tokens that were renewed open for a moment yet what they do not any more.
-    #[must_use]
-    pub fn renewing(self, renewal: Option<Arc<Renewal>>) -> Self {
-        Self { renewal, ..self }
+        Self { keyring, revocations, sessions, spread, renewal, region, verified, metrics }
     }
 
     /// Lets a request in, or says why not: the first token that will do decides, else the first one's refusal.

@@ -10,6 +10,7 @@ use super::{
     answer::{Body, PRIVATE},
     asked::{CAT_HEADER, COOKIE, Carriage, PREFIX, is_token_name},
 };
+use crate::folder::folder;
 
 /// The way that a next token is handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub fn in_header(token: &str, headers: &mut HeaderMap) {
 
 /// Adds the next token to an answer as a cookie of the channel or title.
 pub fn in_cookie(name: &str, token: &str, path: &str, valid_s: i64, secure: bool, headers: &mut HeaderMap) {
-    let folder = folder(path);
+    let folder = cookie_path(path);
     let more = if secure { "; Secure; SameSite=None; Partitioned" } else { "; SameSite=Lax" };
     let token = path_form(token);
     let cookie = format!("{name}={token}; Path={folder}; Max-Age={valid_s}; HttpOnly{more}");
@@ -83,8 +84,8 @@ pub fn in_cookie(name: &str, token: &str, path: &str, valid_s: i64, secure: bool
 }
 
 /// The folder of a channel or title: `/live/acme/news`.
-fn folder(path: &str) -> &str {
-    path.match_indices('/').nth(3).map_or(path, |(end, _)| &path[..end])
+fn cookie_path(path: &str) -> &str {
+    path.strip_prefix('/').and_then(folder).map_or(path, |folder| &path[..=folder.len()])
 }
 
 /// A value that is never printed.
@@ -105,7 +106,7 @@ mod tests {
             ("/vod/acme/x/g1-00c0ffee/720p/7.m4s", "/vod/acme/x"),
             ("/live/acme", "/live/acme"),
         ] {
-            assert_eq!(folder(path), expected, "{path}");
+            assert_eq!(cookie_path(path), expected, "{path}");
         }
     }
 

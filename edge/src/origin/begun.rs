@@ -10,7 +10,7 @@ use reqwest::{StatusCode, header};
 
 use super::{
     kept,
-    source::{OBJECT_BYTES_MAX, PURGED_HEADER, Source, etag, get, read, says_no, text},
+    source::{OBJECT_BYTES_MAX, PURGED_HEADER, Source, etag, get, read, says_no, text, whole},
 };
 use crate::cache::Object;
 
@@ -59,13 +59,7 @@ impl Source {
                 Err(error) => Err(error.to_string()),
             },
             Self::Http { url, client, secret } => {
-                let request = get(client, url, key, secret.as_ref()).header(PURGED_HEADER, place);
-                let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
-                match answer.status() {
-                    StatusCode::OK => {}
-                    status if says_no(status) => return Ok(None),
-                    status => return Err(format!("it answered {status}")),
-                }
+                let Some(answer) = whole(get(client, url, key, secret.as_ref()), place).await? else { return Ok(None) };
                 let (raw_etag, etag) = (text(&answer, header::ETAG), etag(&answer));
                 let Some(size) = answer.content_length().filter(|_| !etag.is_empty()) else {
                     return read(key, answer).await.map(|object| Some(Sent::Whole(object)));

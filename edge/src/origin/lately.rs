@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::playlist::{self, Text};
+use crate::folder::folder;
 
 /// Channels that are remembered; of more, the one that was asked for longest ago is forgotten.
 const CHANNELS_MAX: usize = 64;
@@ -92,11 +93,6 @@ impl Lately {
     pub fn has(&self, channel: &str) -> bool {
         self.channels.contains_key(channel)
     }
-}
-
-/// The folder of what an object belongs to: `live/T/C`, `vod/T/A`.
-pub fn folder(key: &str) -> Option<&str> {
-    key.match_indices('/').nth(2).map(|(at, _)| &key[..at])
 }
 
 #[cfg(test)]

@@ -19,12 +19,12 @@ use super::{
     distance::Distance,
     health::Standing,
     kept::is_text,
-    lately::{Lately, folder},
+    lately::Lately,
     order::{Known, OriginOrder, order},
     pour::Flow,
     source::Source,
 };
-use crate::{cache::Object, clock::now_ms, config::EdgeConfig, metrics::Metrics};
+use crate::{cache::Object, clock::now_ms, config::EdgeConfig, folder::folder, metrics::Metrics};
 
 /// Longest that somebody waits for an object, over all origins.
 const FETCH_MAX: Duration = Duration::from_secs(15);

@@ -10,11 +10,10 @@ use uuid::Uuid;
 use super::{
     board::Change,
     health::{First, Health, Look, Standing},
-    lately::folder,
     origins::{Origin, Origins},
     playlist::{self, Text},
 };
-use crate::clock::now_ms;
+use crate::{clock::now_ms, folder::folder};
 
 /// Pause between two rounds: between three quarters and five quarters of it, so that edges do not look in step.
 const PAUSE_MS: u64 = 2000;

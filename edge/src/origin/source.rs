@@ -101,15 +101,10 @@ impl Source {
                 Err(StoreError::BadKey { .. }) => Ok(None),
                 Err(error) => Err(error.to_string()),
             },
-            Self::Http { url, client, secret } => {
-                let request = get(client, url, key, secret.as_ref()).header(PURGED_HEADER, place);
-                let answer = request.send().await.map_err(|error| error.without_url().to_string())?;
-                match answer.status() {
-                    StatusCode::OK => read(key, answer).await.map(Some),
-                    status if says_no(status) => Ok(None),
-                    status => Err(format!("it answered {status}")),
-                }
-            }
+            Self::Http { url, client, secret } => match whole(get(client, url, key, secret.as_ref()), place).await? {
+                Some(answer) => read(key, answer).await.map(Some),
+                None => Ok(None),
+            },
         }
     }
 
@@ -174,6 +169,16 @@ pub(super) fn get(
     match secret {
         Some(secret) => request.header(SHIELD_HEADER, secret.clone()),
         None => request,
+    }
+}
+
+/// The answer to a request for all of an object, as of a place in the order of purges; `None` when there is none.
+pub(super) async fn whole(request: reqwest::RequestBuilder, place: u64) -> Result<Option<reqwest::Response>, String> {
+    let answer = request.header(PURGED_HEADER, place).send().await.map_err(|error| error.without_url().to_string())?;
+    match answer.status() {
+        StatusCode::OK => Ok(Some(answer)),
+        status if says_no(status) => Ok(None),
+        status => Err(format!("it answered {status}")),
     }
 }
 

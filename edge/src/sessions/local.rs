@@ -168,25 +168,8 @@ impl Local {
 
 #[cfg(test)]
 mod tests {
-    use framemill_schemas::delivery::Address;
-
     use super::*;
-
-    fn claims(session: &str, yields: Yields) -> Claims {
-        Claims {
-            tenant: "acme".parse().unwrap(),
-            account: "ada".to_owned(),
-            session: session.to_owned(),
-            paths: vec!["/live/acme/".to_owned()].try_into().unwrap(),
-            regions: Vec::new(),
-            origins: Vec::new(),
-            address: Address::Any,
-            not_before_s: 0,
-            expires_s: 1,
-            sessions_max: 1,
-            yields,
-        }
-    }
+    use crate::sessions::sample::claims;
 
     #[test]
     fn a_seat_is_claimed_once_and_again_after_a_while() {

@@ -6,6 +6,8 @@
 
 mod claim;
 mod local;
+#[cfg(test)]
+mod sample;
 mod spread;
 
 pub use claim::run;

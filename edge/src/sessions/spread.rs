@@ -109,21 +109,10 @@ mod tests {
     use framemill_schemas::delivery::Yields;
 
     use super::*;
+    use crate::sessions::sample;
 
     fn claims(session: &str) -> Claims {
-        Claims {
-            tenant: "acme".parse().unwrap(),
-            account: "ada".to_owned(),
-            session: session.to_owned(),
-            paths: vec!["/live/acme/".to_owned()].try_into().unwrap(),
-            regions: Vec::new(),
-            origins: Vec::new(),
-            address: Address::Any,
-            not_before_s: 0,
-            expires_s: 1,
-            sessions_max: 1,
-            yields: Yields::Oldest,
-        }
+        sample::claims(session, Yields::Oldest)
     }
 
     #[test]

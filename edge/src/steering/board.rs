@@ -171,25 +171,11 @@ pub async fn watch(queue: Queue, board: Arc<Board>, stop: CancellationToken) {
 
 #[cfg(test)]
 mod tests {
-    use framemill_schemas::delivery::EDGE_LOAD_VERSION;
-
     use super::*;
+    use crate::steering::sample::idle;
 
     fn load(edge: &str, url: &str, written_ms: i64) -> EdgeLoad {
-        EdgeLoad {
-            v: EDGE_LOAD_VERSION,
-            edge: edge.parse().unwrap(),
-            url: url.to_owned(),
-            zone: None,
-            place: None,
-            serves: true,
-            health: 100,
-            connections: 0,
-            connections_max: 1,
-            sent_bytes_per_s: 0,
-            egress_bytes_per_s: 0,
-            written_ms,
-        }
+        EdgeLoad { url: url.to_owned(), connections_max: 1, written_ms, ..idle(edge) }
     }
 
     fn heard(board: &Board) -> Vec<(String, i64)> {

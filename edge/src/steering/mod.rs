@@ -15,6 +15,8 @@ mod manifest;
 mod mpd;
 mod networks;
 mod rank;
+#[cfg(test)]
+mod sample;
 mod say;
 mod steer;
 

@@ -127,10 +127,10 @@ fn spread_km(session: &str, load: &EdgeLoad) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use framemill_schemas::delivery::EDGE_LOAD_VERSION;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::steering::sample::idle;
 
     type Change = fn(&mut EdgeLoad);
 
@@ -139,24 +139,7 @@ mod tests {
     const SYDNEY: Place = Place { latitude: -33.87, longitude: 151.21 };
 
     fn known(edge: &str, place: Option<Place>) -> Known {
-        Known::new(
-            EdgeLoad {
-                v: EDGE_LOAD_VERSION,
-                edge: edge.parse().unwrap(),
-                url: format!("https://{edge}.example"),
-                zone: None,
-                place,
-                serves: true,
-                health: 100,
-                connections: 0,
-                connections_max: 100,
-                sent_bytes_per_s: 0,
-                egress_bytes_per_s: 0,
-                written_ms: 0,
-            },
-            0,
-        )
-        .unwrap()
+        Known::new(EdgeLoad { url: format!("https://{edge}.example"), place, ..idle(edge) }, 0).unwrap()
     }
 
     fn with(mut known: Known, change: impl FnOnce(&mut EdgeLoad)) -> Known {

@@ -152,23 +152,11 @@ fn is_news(last: &EdgeLoad, now: &EdgeLoad) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steering::sample::idle;
 
     #[test]
     fn others_hear_what_changed_and_every_ten_seconds_that_all_is_well() {
-        let last = EdgeLoad {
-            v: EDGE_LOAD_VERSION,
-            edge: "edge-1".parse().unwrap(),
-            url: String::new(),
-            zone: None,
-            place: None,
-            serves: true,
-            health: 100,
-            connections: 10,
-            connections_max: 100,
-            sent_bytes_per_s: 0,
-            egress_bytes_per_s: 100,
-            written_ms: 0,
-        };
+        let last = EdgeLoad { connections: 10, egress_bytes_per_s: 100, ..idle("edge-1") };
         for (now, news) in [
             (last.clone(), false),
             (EdgeLoad { written_ms: 9_999, ..last.clone() }, false),

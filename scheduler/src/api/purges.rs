@@ -186,10 +186,9 @@ pub async fn retry(
     NamePath(id): NamePath,
 ) -> Result<Json<PurgeView>, ApiError> {
     let entry = find(&state, &caller, &id).await?;
-    retry_purge(&state.queue, entry.purge.id).await?;
-    let status = states(&state.queue).get(&entry.purge.id.to_string()).await?;
-    let status = status.map(|(status, revision)| (status.into(), revision));
-    Ok(Json(shown(&PurgeEntry { status, ..entry }, &state.view.edges())))
+    let (status, revision) = retry_purge(&state.queue, entry.purge.id).await?;
+    let entry = PurgeEntry { status: Some((status.into(), revision)), ..entry };
+    Ok(Json(shown(&entry, &state.view.edges())))
 }
 
 /// Half of the purges looks like all of them.

@@ -79,9 +79,9 @@ async fn write(queue: &Queue, purge: Purge) -> Result<Requested, OpError> {
     }
 }
 
-/// Has every cache that was given up purged again.
+/// Has every cache that was given up purged again; returns the purge's status, and its revision.
 /// Guards: there is one, and the purge is known to every edge or on its way there.
-pub async fn retry_purge(queue: &Queue, id: PurgeId) -> Result<(), OpError> {
+pub async fn retry_purge(queue: &Queue, id: PurgeId) -> Result<(PurgeStatus, u64), OpError> {
     let (records, key) = (states(queue), id.to_string());
     let found: Option<(PurgeStatus, u64)> = records.get(&key).await?;
     let Some((next, revision)) = found.and_then(|(status, revision)| Some((again(&status)?, revision))) else {
@@ -89,7 +89,7 @@ pub async fn retry_purge(queue: &Queue, id: PurgeId) -> Result<(), OpError> {
         return Err(OpError::Conflict(text.to_owned()));
     };
     match records.update(&key, &next, revision).await {
-        Ok(_) => Ok(()),
+        Ok(revision) => Ok((next, revision)),
         Err(RecordError::Fenced) => {
             Err(OpError::Conflict("the purge has just changed; send the request again".to_owned()))
         }
